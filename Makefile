@@ -1,0 +1,89 @@
+# Kafang needs Python >= 3.11 and make; everything else lands in .venv, pinned by hash.
+PY ?= python3
+BIN := .venv/bin
+PYTHON := $(BIN)/python
+N ?= 20
+ARGS ?=
+
+# Cycles of `make soak`: long enough for an evening, not for a coffee.
+SOAK_N ?= 500
+UV_VERSION := 0.13.9
+
+# Valid in every Python ever shipped, so that an old one can still say what is wrong.
+OLD_PYTHON := import sys; sys.version_info < (3, 11) and sys.exit( \
+  "Kafang needs Python 3.11 or newer; %s is %d.%d. Name a newer one: make PY=python3.12" \
+  % (sys.executable, sys.version_info[0], sys.version_info[1]))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help run demo test bench crash soak check lint types drift openapi schema lock
+
+help: ## explain the targets (this text)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# In place when the environment works, anew when its Python or pip is gone or too old.
+.venv/.stamp: requirements.lock
+	@command -v $(PY) >/dev/null || { echo "No '$(PY)' found. Name a Python >= 3.11: make PY=/path/to/python3" >&2; exit 1; }
+	@$(PY) -c '$(OLD_PYTHON)'
+	@{ $(PYTHON) -c '$(OLD_PYTHON)' && $(PYTHON) -m pip --version; } >/dev/null 2>&1 \
+	  || $(PY) -m venv --clear .venv
+	$(PYTHON) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+run: .venv/.stamp ## start Kafang and, without DATABASE_URL, its own PostgreSQL (ARGS='--help')
+	$(PYTHON) -m service run $(ARGS)
+
+demo: .venv/.stamp ## walk through a merchant's day against a fresh server
+	$(PYTHON) -m tests.demo $(ARGS)
+
+test: .venv/.stamp ## run the test suite (ARGS='tests/ledger -k transfer')
+	$(PYTHON) -m pytest $(ARGS)
+
+bench: .venv/.stamp ## measure throughput and latency
+	$(PYTHON) -m tests.bench $(ARGS)
+
+crash: .venv/.stamp ## kill the service N times under load and verify the ledger (N=20)
+	$(PYTHON) -m tests.crash --cycles $(N)
+
+soak: .venv/.stamp ## the long version of crash (SOAK_N=500), then of bench
+	$(PYTHON) -m tests.crash --cycles $(SOAK_N)
+	$(PYTHON) -m tests.bench --soak
+
+# The crash run comes before the suite so that a log ends with pytest's closing line.
+check: lint types drift ## all that CI checks: lint, types, drift, crash N=20, test
+	@$(MAKE) --no-print-directory crash N=20
+	@$(MAKE) --no-print-directory test ARGS=
+
+lint: .venv/.stamp ## style, import arrows, migration hazards, house rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/squawk sql/migrations/*.sql
+	$(PYTHON) -m pytest -q tests/test_tidy.py
+
+types: .venv/.stamp ## mypy --strict on service, schemas and tests
+	$(BIN)/mypy
+
+GEN_OPENAPI = $(PYTHON) -m service openapi
+GEN_SCHEMA = $(PYTHON) -m tests.sql.dump_schema
+
+drift: .venv/.stamp ## fail if openapi.json or schema.sql isn't what the code generates
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT \
+	&& $(GEN_OPENAPI) > "$$tmp/openapi.json" && $(GEN_SCHEMA) > "$$tmp/schema.sql" \
+	&& { diff -u openapi/openapi.json "$$tmp/openapi.json" || { echo "openapi/openapi.json is stale: make openapi" >&2; exit 1; }; } \
+	&& { diff -u sql/schema.sql "$$tmp/schema.sql" || { echo "sql/schema.sql is stale: make schema" >&2; exit 1; }; } \
+	&& echo "openapi/openapi.json and sql/schema.sql are up to date"
+
+# Through a .tmp file: a failing generator must not leave half a document behind.
+openapi: .venv/.stamp ## regenerate openapi/openapi.json
+	@mkdir -p openapi
+	$(GEN_OPENAPI) > openapi/openapi.json.tmp && mv openapi/openapi.json.tmp openapi/openapi.json
+
+schema: .venv/.stamp ## regenerate sql/schema.sql from the migrations
+	$(GEN_SCHEMA) > sql/schema.sql.tmp && mv sql/schema.sql.tmp sql/schema.sql
+
+lock: .venv/.stamp ## resolve requirements.in into requirements.lock (ARGS='--upgrade')
+	$(PYTHON) -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 $(ARGS) \
+	  -o requirements.lock requirements.in

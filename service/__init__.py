@@ -1,0 +1,1 @@
+"""Kafang, the back office of merchants that issue stored-value cards."""
