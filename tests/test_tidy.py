@@ -265,7 +265,7 @@ def read(path: str) -> str:
         return ""
 
 
-@pytest.mark.parametrize(("rule", "selects"), RULES, ids=lambda value: value.__name__)
+@pytest.mark.parametrize(("rule", "selects"), RULES, ids=[rule.__name__ for rule, _ in RULES])
 def test_the_tree_is_tidy(rule: Rule, selects: Callable[[str], bool]) -> None:
     files = [path for path in tracked() if selects(path)]
     assert files, "the rule selects no file"
