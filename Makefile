@@ -76,12 +76,14 @@ drift: .venv/.stamp ## fail if openapi.json or schema.sql isn't what the code ge
 	&& echo "openapi/openapi.json and sql/schema.sql are up to date"
 
 # Through a .tmp file: a failing generator must not leave half a document behind.
+regenerate = $(2) > $(1).tmp && mv $(1).tmp $(1) || { rm -f $(1).tmp; exit 1; }
+
 openapi: .venv/.stamp ## regenerate openapi/openapi.json
 	@mkdir -p openapi
-	$(GEN_OPENAPI) > openapi/openapi.json.tmp && mv openapi/openapi.json.tmp openapi/openapi.json
+	$(call regenerate,openapi/openapi.json,$(GEN_OPENAPI))
 
 schema: .venv/.stamp ## regenerate sql/schema.sql from the migrations
-	$(GEN_SCHEMA) > sql/schema.sql.tmp && mv sql/schema.sql.tmp sql/schema.sql
+	$(call regenerate,sql/schema.sql,$(GEN_SCHEMA))
 
 lock: .venv/.stamp ## resolve requirements.in into requirements.lock (ARGS='--upgrade')
 	$(PYTHON) -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
