@@ -24,12 +24,15 @@ ROLES = ("postgres", "kafang_owner", "kafang_login")
 
 def make_cluster(site: Site) -> None:
     """Run initdb beside the final place and rename: a killed first start leaves no half cluster."""
-    passwords_file, fresh = site.data_dir / "passwords.json", site.data_dir / "cluster.new"
+    passwords_file = site.data_dir / "passwords.json"
     if site.cluster_dir.exists():
         if not passwords_file.exists():
             raise EmbeddedError(f"{passwords_file} is missing: restore it or move cluster/ away")
         return
-    shutil.rmtree(fresh, ignore_errors=True)
+    for left_over in site.data_dir.glob("cluster.new-*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    # A name of its own: the initdb of a killed start may still be writing.
+    fresh = site.data_dir / f"cluster.new-{secrets.token_hex(4)}"
     fresh.mkdir(mode=0o700)
     passwords = {role: secrets.token_hex(24) for role in ROLES}
     _write_secret(passwords_file, json.dumps(passwords))
