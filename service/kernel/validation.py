@@ -49,7 +49,7 @@ def body(raw: bytes, wanted: Any) -> Any:
 
 def query(pairs: list[tuple[str, str]], wanted: Any) -> Any:
     """Query parameters as the wanted Struct. Raises 400 with every problem, repetitions too."""
-    annotations = {field.encode_name: field.type for field in structs.fields(wanted)}
+    annotations = _annotations(wanted)
     values = {name: _native(text, annotations.get(name, str)) for name, text in pairs}
     repeated = [
         Reason("repeated_field", "Give it once.", _member("$query", name))
@@ -69,6 +69,11 @@ def query(pairs: list[tuple[str, str]], wanted: Any) -> Any:
 @cache
 def _decoder(wanted: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(wanted)
+
+
+@cache
+def _annotations(cls: Any) -> dict[str, Any]:
+    return {field.encode_name: field.type for field in structs.fields(cls)}
 
 
 def _document(raw: bytes) -> Any:
@@ -129,7 +134,7 @@ def _walk_struct(
 
 def _unknown(value: dict[str, Any], cls: Any, path: str) -> Iterator[Reason]:
     config = _config(cls)
-    known = {field.encode_name for field in structs.fields(cls)}
+    known = _annotations(cls)
     for name in value:
         if config.forbid_unknown_fields and name not in known and name != config.tag_field:
             place = _member(path, name)
@@ -243,12 +248,20 @@ def _member(path: str, name: str) -> str:
 
 
 def _nul(value: Any, path: str) -> Iterator[Reason]:
-    if isinstance(value, str) and "\x00" in value:
-        yield Reason("nul_character", "A NUL character can't be stored.", path)
+    for place in _nul_places(value):
+        yield Reason("nul_character", "A NUL character can't be stored.", path + place)
+
+
+def _nul_places(value: Any) -> Iterator[str]:
+    """Paths from the value to each NUL inside; built on the way back, as most values hold none."""
+    if isinstance(value, str):
+        if "\x00" in value:
+            yield ""
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from _nul(name, _member(path, name))
-            yield from _nul(item, _member(path, name))
+            yield from (_member("", name) for _ in _nul_places(name))
+            yield from (_member("", name) + place for place in _nul_places(item))
     elif isinstance(value, list):
         for position, item in enumerate(value):
-            yield from _nul(item, f"{path}[{position}]")
+            if isinstance(item, str | dict | list):
+                yield from (f"[{position}]{place}" for place in _nul_places(item))
