@@ -153,7 +153,7 @@ async def test_a_file_and_its_bookkeeping_are_one_transaction(
         "alter table schema_migration add check (name not like '0002%');\n"
     )
     write(source, "migrations/0002_half.sql", unrecordable)
-    with pytest.raises(MigrationError, match="0002_half.sql: .*check constraint"):
+    with pytest.raises(MigrationError, match=r"0002_half.sql: .*check constraint"):
         await migrate(dsn, source)
     assert await db.fetchval("select to_regclass('half')") is None
     assert "migrations/0002_half.sql" in await pending(db, source)
