@@ -1,0 +1,132 @@
+"""Logs are one object a line, quiet by default, and hold no secret."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from msgspec.structs import replace
+
+from service.kernel import logs
+from service.kernel.auth import Credential
+
+CANARY = "canary-4f1d"
+TILL = Credential("mer_1", "key_1", b"hash", frozenset(), None, None, 1)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def log_request(status: int, seconds: float) -> None:
+    logs.log_request("POST", "redeem", status, seconds, "req_1", TILL)
+
+
+def test_a_finished_request_is_one_line_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", access=True)
+    log_request(201, 0.00456)
+    (line,) = written(capsys)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "request",
+        "level": "info",
+        "method": "POST",
+        "route": "redeem",
+        "status": 201,
+        "duration_ms": 4.56,
+        "request_id": "req_1",
+        "merchant_id": "mer_1",
+        "api_key_id": "key_1",
+    }
+
+
+def test_by_default_only_faults_and_slow_requests(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", access=False)
+    log_request(201, 0.1)
+    log_request(409, 0.1)
+    log_request(503, 0.1)
+    log_request(201, 1.5)
+    assert [line["status"] for line in written(capsys)] == [503, 201]
+
+
+def test_the_level_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("warning", access=True)
+    log_request(201, 0.1)
+    logs.log.warning("seen")
+    assert [line["event"] for line in written(capsys)] == ["seen"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"authorization": CANARY},
+        {"headers": {"Authorization": f"Bearer {CANARY}"}},
+        {"body": {"sources": [{"card_number": CANARY, "pin": CANARY}]}},
+        {"new_pin": CANARY, "webhook_secret": CANARY, "api_key": CANARY},
+        {"KAFANG_PIN_PEPPER": CANARY},
+        {"database_url": CANARY},
+        {"note": f"kfk_test_{CANARY.replace('-', '')}", "url": f"postgresql://kafang:{CANARY}@db/x"},
+        {"credential": replace(TILL, store_id="kfk_live_c0ffee")},
+    ],
+)  # fmt: skip
+def test_secrets_are_never_logged(
+    capsys: pytest.CaptureFixture[str], fields: dict[str, Any]
+) -> None:
+    assert "anary" in repr(fields) or "kfk_live" in repr(fields)
+    logs.configure("info", access=False)
+    logs.log.info("x", **fields)
+    text = capsys.readouterr().err
+    assert "anary" not in text
+    assert "kfk_" not in text
+    assert logs.REDACTED in text
+
+
+def test_a_card_number_in_an_exception_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", access=False)
+    try:
+        raise ValueError("Key (number)=(8800123412341236) exists in mer_0123456789")
+    except ValueError:
+        logs.log.exception("failed")
+        logging.getLogger("asyncpg").exception("failed: %s", "8800123412341236")
+    lines = written(capsys)
+    assert [line["level"] for line in lines] == ["error", "error"]
+    for line in lines:
+        assert "8800123412341236" not in str(line)
+        assert "ValueError" in line["exception"]
+        assert "mer_0123456789" in line["exception"]
+
+
+def test_ordinary_names_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", access=False)
+    plain = {
+        "spinning": "a",
+        "api_key_id": "key_1",
+        "at": "2026-03-01T10:00:00Z",
+        "amount": 18800123,
+    }
+    logs.log.info("x", **plain)
+    (line,) = written(capsys)
+    assert plain.items() <= line.items()
+
+
+def test_a_terminal_gets_key_value(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    logs.configure("info", access=True)
+    log_request(201, 0.1)
+    text = capsys.readouterr().err
+    assert "status=201" in text
+    assert "event=request" in text
