@@ -1,0 +1,64 @@
+"""Field types that several nouns share."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+AMOUNT_MAX = 2**53 - 1
+
+Minor = Annotated[
+    int, Meta(ge=0, le=AMOUNT_MAX, description="Minor units of the currency (fen for CNY).")
+]
+PositiveMinor = Annotated[
+    int, Meta(ge=1, le=AMOUNT_MAX, description="Minor units of the currency (fen for CNY).")
+]
+Currency = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Z]{3}$",
+        min_length=3,
+        max_length=3,
+        description="ISO 4217 code.",
+        examples=["CNY"],
+    ),
+]
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
+Label = Annotated[str, Meta(min_length=1, max_length=64)]
+RequestNo = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern="^[!-~]{1,64}$",
+        description="The till's own business number, unique per store; printable ASCII without blanks.",
+        examples=["POS12-20260301-000481"],
+    ),
+]
+CardNumber = Annotated[
+    str, Meta(pattern="^[0-9]{8,32}$", min_length=8, max_length=32, examples=["8800123412341236"])
+]
+Id = Annotated[str, Meta(min_length=30, max_length=30, pattern="^[a-z]{3}_[0-9a-v]{26}$")]
+Account = Literal["principal", "bonus"]
+
+
+class Amount(Struct, forbid_unknown_fields=True):
+    """An amount of money above zero: integer minor units and their currency."""
+
+    value: PositiveMinor
+    currency: Currency
+
+
+class Total(Struct, forbid_unknown_fields=True):
+    """An amount of money that may be zero."""
+
+    value: Minor
+    currency: Currency
+
+
+class Till(Struct, forbid_unknown_fields=True):
+    """Where at the store it happened; every field may be left out."""
+
+    terminal_id: Label | None = None
+    operator: Label | None = None
+    shift: Label | None = None
+    receipt_no: Label | None = None

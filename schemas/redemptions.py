@@ -1,0 +1,154 @@
+"""Redemptions, their quotes and their refunds."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from schemas.cards import CardAfter
+from schemas.common import (
+    AMOUNT_MAX,
+    Account,
+    Amount,
+    CardNumber,
+    Id,
+    Label,
+    Minor,
+    PositiveMinor,
+    RequestNo,
+    Till,
+    Total,
+)
+from schemas.problems import Reason
+
+RedemptionStatus = Literal["captured", "partly_refunded", "refunded", "voided", "refused"]
+
+
+class Source(Struct, forbid_unknown_fields=True):
+    """The card that pays: by number (a till) or by id (a mini-program). Exactly one of the two."""
+
+    card_number: CardNumber | None = None
+    card_id: Id | None = None
+
+
+class Line(Struct, forbid_unknown_fields=True):
+    """One line of the basket; total = list_price × quantity − discount + tax.
+
+    The list price is kept because the law's refund sum needs it (SPC art. 19).
+    """
+
+    line_id: Label
+    sku: Label
+    quantity: Annotated[int, Meta(ge=1, le=1_000_000)]
+    list_price: Minor
+    total: Minor
+    discount: Minor = 0
+    tax: Annotated[int, Meta(ge=0, le=AMOUNT_MAX)] = 0
+    category: Label | None = None
+
+
+class QuoteRequest(Struct, forbid_unknown_fields=True):
+    """What would a redemption do? Nothing moves and no key is used."""
+
+    amount: Amount
+    sources: Annotated[list[Source], Meta(min_length=1, max_length=1)]
+    store_id: Id | None = None
+    lines: Annotated[list[Line], Meta(max_length=200)] = field(default_factory=list)
+
+
+class RedemptionCreate(Struct, forbid_unknown_fields=True):
+    """Take an amount from a card, once."""
+
+    request_no: RequestNo
+    amount: Amount
+    sources: Annotated[list[Source], Meta(min_length=1, max_length=1)]
+    store_id: Annotated[
+        Id | None, Meta(description="Required for a merchant's key; a till's key knows its store.")
+    ] = None
+    lines: Annotated[list[Line], Meta(max_length=200)] = field(default_factory=list)
+    till: Till | None = None
+    quote_token: Annotated[str, Meta(max_length=200)] | None = None
+    expected_payable: Annotated[
+        Minor | None, Meta(description="Refuse when the payable differs.")
+    ] = None
+
+
+class Allocation(Struct):
+    """What one lot paid, in the order drawn."""
+
+    card_id: str
+    account: Account
+    lot_id: str
+    value: int
+
+
+class Redemption(Struct):
+    """A redemption: `amount` was taken, `refunded` has been given back."""
+
+    id: str
+    status: RedemptionStatus
+    request_no: str
+    store_id: str
+    business_date: date
+    recorded_at: datetime
+    amount: Amount
+    refunded: Total
+    allocations: list[Allocation]
+    lines: list[Line]
+    card: CardAfter | None
+    reasons: list[Reason]
+
+
+class RedemptionList(Struct):
+    """The redemptions with one request number: at most one captured, and the refused attempts."""
+
+    data: list[Redemption]
+
+
+class Quote(Struct):
+    """What a redemption would do now. `accepted` false lists every reason against it."""
+
+    accepted: bool
+    payable: Total
+    allocations: list[Allocation]
+    reasons: list[Reason]
+    quote_token: str | None
+    expires_at: datetime | None
+
+
+class LineRefund(Struct, forbid_unknown_fields=True):
+    """How much of one line is given back."""
+
+    line_id: Label
+    value: PositiveMinor
+
+
+class RefundCreate(Struct, forbid_unknown_fields=True):
+    """Give back part or all: nothing named = all that is left; `amount` = that much; `lines` = by line."""
+
+    amount: Amount | None = None
+    lines: Annotated[list[LineRefund], Meta(max_length=200)] = field(default_factory=list)
+    reason: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    till: Till | None = None
+
+
+class VoidCreate(Struct, forbid_unknown_fields=True):
+    """Undo a whole redemption on its own business date, before any refund."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    till: Till | None = None
+
+
+class Refund(Struct):
+    """Value given back to the lots it came from."""
+
+    id: str
+    kind: Literal["refund", "void"]
+    redemption_id: str
+    redemption_status: RedemptionStatus
+    amount: Amount
+    left: Total
+    allocations: list[Allocation]
+    business_date: date
+    recorded_at: datetime
+    card: CardAfter

@@ -1,0 +1,38 @@
+"""Reversal by idempotency key (冲正): what a till sends when it never got an answer."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from schemas.cards import CardAfter
+from schemas.common import Total
+from schemas.redemptions import Allocation
+
+
+class ReversalCreate(Struct, forbid_unknown_fields=True):
+    """Undo whatever the operation with this key did; a key not seen yet is blocked for ever."""
+
+    idempotency_key: Annotated[
+        str,
+        Meta(
+            min_length=8,
+            max_length=128,
+            pattern="^[ -~]{8,128}$",
+            description="The key of the operation to undo.",
+        ),
+    ]
+    reason: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+
+
+class Reversal(Struct):
+    """`reversed`: what was left has been undone. `nothing_to_reverse`: the key did nothing, or was already undone.
+    `blocked`: the key was never seen and will be refused if it comes."""
+
+    id: str
+    outcome: Literal["reversed", "nothing_to_reverse", "blocked"]
+    target_id: str | None
+    amount: Total | None
+    allocations: list[Allocation]
+    recorded_at: datetime
+    card: CardAfter | None

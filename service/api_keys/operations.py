@@ -1,0 +1,57 @@
+"""API keys: made, shown once, stored as a hash, revoked."""
+
+from service.api_keys import store
+from service.api_keys.store import KeyCreated
+from service.kernel import database, tokens
+from service.kernel.ids import new_id
+
+# What a key can be allowed to do. A till's key and a merchant's key get a bundle each.
+POS_SCOPES = (
+    "cards:read",
+    "cards:write",
+    "redemptions:read",
+    "redemptions:write",
+    "refunds:write",
+    "reversals:write",
+    "top_ups:write",
+)
+MERCHANT_SCOPES = (
+    *POS_SCOPES,
+    "cards:freeze",
+    "reversals:any",
+    "templates:read",
+    "templates:write",
+    "test_clock:write",
+)
+BUNDLES = {"pos": POS_SCOPES, "merchant": MERCHANT_SCOPES}
+
+
+async def create(
+    pool: database.Pool, merchant_id: str, name: str, bundle: str, store_id: str | None
+) -> KeyCreated:
+    """A new key; its text is in this answer only. Raises ValueError when bundle and store don't fit."""
+    if bundle not in BUNDLES:
+        raise ValueError(f"bundle {bundle!r}: must be one of {', '.join(BUNDLES)}")
+    if (bundle == "pos") != (store_id is not None):
+        raise ValueError("a pos key is bound to a store (name it), a merchant key to none")
+    async with database.tenant(pool, merchant_id) as connection:
+        mode = await store.mode(connection, merchant_id)
+        if mode is None:
+            raise ValueError(f"there is no merchant {merchant_id}")
+        text = tokens.new_token(merchant_id, mode)
+        token = tokens.parse(text)
+        assert token is not None
+        scopes = list(BUNDLES[bundle])
+        if mode == "live":
+            scopes = [scope for scope in scopes if scope != "test_clock:write"]
+        api_key_id = new_id("key")
+        await store.insert(
+            connection, merchant_id, api_key_id, name, token.secret_hash, scopes, store_id
+        )
+    return KeyCreated(merchant_id, api_key_id, name, mode, store_id, scopes, text)
+
+
+async def revoke(pool: database.Pool, merchant_id: str, api_key_id: str) -> bool:
+    """End a key: nothing sent after this returns is accepted. False when there is no such active key."""
+    async with database.tenant(pool, merchant_id) as connection:
+        return await store.revoke(connection, merchant_id, api_key_id)

@@ -1,0 +1,47 @@
+"""API keys as rows; the text of a key is never one."""
+
+from msgspec import Struct
+
+from service.kernel import database
+from service.kernel.sql import SQL
+
+
+class KeyCreated(Struct):
+    """A new key. `token` is shown this once."""
+
+    merchant_id: str
+    api_key_id: str
+    name: str
+    mode: str
+    store_id: str | None
+    scopes: list[str]
+    token: str
+
+
+async def mode(connection: database.Connection, merchant_id: str) -> str | None:
+    """Whether the tenant is a test or a live one; None when there is none."""
+    value: str | None = await connection.fetchval(SQL["api_keys.raise_epoch"], merchant_id)
+    return value
+
+
+async def insert(
+    connection: database.Connection,
+    merchant_id: str,
+    api_key_id: str,
+    name: str,
+    secret_hash: bytes,
+    scopes: list[str],
+    store_id: str | None,
+) -> None:
+    """The key's row."""
+    await connection.execute(
+        SQL["api_keys.insert"], merchant_id, api_key_id, name, secret_hash, scopes, store_id
+    )
+
+
+async def revoke(connection: database.Connection, merchant_id: str, api_key_id: str) -> bool:
+    """Whether an active key was ended."""
+    ended = await connection.fetchval(SQL["api_keys.revoke"], merchant_id, api_key_id)
+    if ended is not None:
+        await connection.fetchval(SQL["api_keys.raise_epoch"], merchant_id)
+    return ended is not None

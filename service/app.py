@@ -1,0 +1,99 @@
+"""The application: every route in one list, the long-lived parts opened and closed with it."""
+
+import functools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+
+import service.cards.routes
+import service.merchants.routes
+import service.redemptions.routes
+import service.reversals.routes
+import service.templates.routes
+import service.top_ups.routes
+from service import health
+from service.kernel import database, errors, logs
+from service.kernel.auth import Credential
+from service.kernel.http import BODY_MAX_BYTES
+from service.kernel.tokens import Token
+from service.ledger.door import Keys
+from service.ledger.terms import Terms
+from service.ledger.writer import Writer
+from service.settings import Settings, load
+
+
+def handlers() -> Sequence[HTTPRouteHandler]:
+    """Every route of the API, in the order of the contract."""
+    return [
+        *service.templates.routes.HANDLERS,
+        *service.cards.routes.HANDLERS,
+        *service.top_ups.routes.HANDLERS,
+        *service.redemptions.routes.HANDLERS,
+        *service.reversals.routes.HANDLERS,
+        *service.merchants.routes.HANDLERS,
+        *health.HANDLERS,
+    ]
+
+
+def create_app(settings: Settings | None = None) -> Litestar:
+    """The ASGI application; settings come from the environment unless given."""
+    settings = settings or load()
+    logs.configure(settings.log_level)
+    return Litestar(
+        route_handlers=handlers(),
+        lifespan=[functools.partial(_parts, settings)],
+        exception_handlers=errors.exception_handlers(),
+        openapi_config=None,
+        request_max_body_size=BODY_MAX_BYTES,
+        logging_config=None,
+    )
+
+
+@asynccontextmanager
+async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
+    """Open what a worker needs, refuse an unsafe database, close in reverse."""
+    pool = await database.open_pool(settings.database_url, settings.reader_connections)
+    try:
+        async with pool.acquire() as connection:
+            await database.check_role(connection)
+        terms = Terms(pool)
+        keys = Keys.of(settings.secret())
+        connect = functools.partial(
+            database.connect_writer,
+            settings.database_url,
+            allow_unsafe=settings.allow_unsafe_durability,
+        )
+        writer = Writer(
+            connect,
+            terms,
+            keys.quote,
+            lanes=settings.lanes,
+            batch_max=settings.batch_max,
+            queue_max=settings.queue_max,
+            patience_s=settings.patience_s,
+        )
+        await writer.start()
+    except BaseException:
+        await pool.close()
+        raise
+
+    async def authenticate(token: Token) -> Credential | None:
+        return await terms.credential(token.merchant_id, token.secret_hash)
+
+    app.state.update(
+        {
+            "pool": pool,
+            "terms": terms,
+            "keys": keys,
+            "writer": writer,
+            "authenticate": authenticate,
+            "settings": settings,
+        }
+    )
+    try:
+        yield
+    finally:
+        await writer.close()
+        await pool.close()

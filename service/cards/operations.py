@@ -1,0 +1,107 @@
+"""The story of a card: issued with a number nobody can guess, activated, looked at, frozen."""
+
+import secrets
+from typing import Any
+
+import msgspec
+
+from schemas.cards import CardAction, CardCreate, CardLookup, Statement
+from service.cards import store
+from service.kernel.http import Answer, Call, object_id
+from service.kernel.ids import is_id, new_id
+from service.kernel.problems import NOT_FOUND, UNAVAILABLE, ProblemError
+from service.ledger import answers, door
+from service.ledger.commands import Activate, Freeze, Intent, Issue, Unfreeze
+from service.ledger.decisions.movement import effective_status
+from service.ledger.reading import reading
+from service.ledger.reasons import CARD_NOT_FOUND
+from service.ledger.writer import NumberTaken
+from service.rules.luhn import new_number
+
+WRITE, READ, FREEZE = "cards:write", "cards:read", "cards:freeze"
+NUMBER_TRIES_MAX = 5
+
+
+async def issue(call: Call, body: CardCreate) -> Answer:
+    """Make a card; a number that is taken already is drawn again."""
+    tenant = await call.state.terms.load(
+        call.credential.merchant_id, templates=[(body.template_id, 0)]
+    )
+    template = (
+        tenant.templates.get((body.template_id, 0))
+        if tenant and is_id("tpl", body.template_id)
+        else None
+    )
+    if template is None:
+        raise ProblemError(NOT_FOUND, "There is no such template.")
+    numbering = template.rules.numbering
+    for _ in range(NUMBER_TRIES_MAX):
+        number = new_number(numbering.prefix, numbering.digits, secrets.randbelow)
+        try:
+            return await door.perform(
+                call,
+                WRITE,
+                body,
+                Issue(body.template_id, new_id("crd"), number, body.activate),
+                number,
+            )
+        except NumberTaken:
+            continue
+    raise ProblemError(
+        UNAVAILABLE, "No free card number was found; the template's number space is nearly full."
+    )
+
+
+async def activate(call: Call, body: CardAction) -> Answer:
+    """created → active."""
+    return await _act(call, WRITE, body, Activate(body.reason))
+
+
+async def freeze(call: Call, body: CardAction) -> Answer:
+    """active → frozen."""
+    return await _act(call, FREEZE, body, Freeze(body.reason))
+
+
+async def unfreeze(call: Call, body: CardAction) -> Answer:
+    """frozen → active."""
+    return await _act(call, FREEZE, body, Unfreeze(body.reason))
+
+
+async def look_up(call: Call, body: CardLookup) -> Answer:
+    """A card by its number; an inactive one is answered like an unknown number."""
+    async with reading(call, READ) as tenant:
+        card = await store.by_number(tenant, body.card_number)
+    if card is None or effective_status(card, tenant.now) == "created":
+        raise ProblemError(CARD_NOT_FOUND)
+    return _json(answers.card_detail(card, tenant.now))
+
+
+async def read(call: Call, _: None) -> Answer:
+    """A card by its id."""
+    card_id = object_id(call, "card_id", "crd")
+    async with reading(call, READ) as tenant:
+        card = await store.by_id(tenant, card_id)
+    if card is None:
+        raise ProblemError(NOT_FOUND)
+    return _json(answers.card_detail(card, tenant.now))
+
+
+async def statement(call: Call, _: None) -> Answer:
+    """The legs of a card, oldest first."""
+    card_id = object_id(call, "card_id", "crd")
+    after, limit = store.cursor(call.query.cursor), call.query.limit
+    async with reading(call, READ) as tenant:
+        if await store.by_id(tenant, card_id) is None:
+            raise ProblemError(NOT_FOUND)
+        lines = await store.statement(tenant, card_id, after, limit)
+    following = store.encode_cursor(lines[-1].version) if len(lines) == limit else None
+    return _json(Statement(lines, following))
+
+
+async def _act(call: Call, scope: str, body: CardAction, intent: Intent) -> Answer:
+    number, _ = await door.locate(call, "ledger.locate_card", object_id(call, "card_id", "crd"))
+    return await door.perform(call, scope, body, intent, number, call.credential.store_id)
+
+
+def _json(body: Any) -> Answer:
+    return Answer(200, msgspec.json.encode(body))

@@ -1,0 +1,131 @@
+"""Cards over HTTP: issue, look up, activate, freeze, unfreeze, statement."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schemas.cards import (
+    Card,
+    CardAction,
+    CardCreate,
+    CardDetail,
+    CardLookup,
+    IssuedCard,
+    Statement,
+)
+from service.cards import operations
+from service.kernel import problems
+from service.kernel.http import Route, handler
+from service.ledger import reasons
+
+WRITE_ERRORS = (
+    problems.NOT_FOUND,
+    reasons.OPERATION_REFUSED,
+    reasons.KEY_REUSED,
+    reasons.KEY_REVERSED,
+    reasons.REQUEST_IN_PROGRESS,
+    reasons.MERCHANT_SUSPENDED,
+)
+
+
+class Paging(Struct, forbid_unknown_fields=True):
+    """Which part of a list."""
+
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    cursor: Annotated[str, Meta(max_length=200)] | None = None
+
+
+ISSUE = Route(
+    method="POST",
+    path="/v1/cards",
+    operation_id="issue_card",
+    tag="Cards",
+    scope="cards:write",
+    summary="Issue a card",
+    description="Makes one card of a published template; the number comes from the server. This "
+    "answer, and its replay, are the only ones that show the whole number.",
+    body=CardCreate,
+    answers={201: IssuedCard},
+    idempotent=True,
+    errors=WRITE_ERRORS,
+    example_body={"template_id": "tpl_06f2k9v3c0a1b2c3d4e5f6g7h8", "activate": True},
+)
+LOOKUP = Route(
+    method="POST",
+    path="/v1/cards/lookup",
+    operation_id="look_up_card",
+    tag="Cards",
+    scope="cards:read",
+    summary="Find a card by its number",
+    description="Numbers never go into a URL. A card that isn't active yet is "
+    "answered like an unknown number.",
+    body=CardLookup,
+    answers={200: CardDetail},
+    errors=(reasons.CARD_NOT_FOUND,),
+    example_body={"card_number": "8800123412341236"},
+)
+READ = Route(
+    method="GET",
+    path="/v1/cards/{card_id}",
+    operation_id="get_card",
+    tag="Cards",
+    scope="cards:read",
+    summary="Look at a card",
+    description="State, balances that can be spent now, and the lots they are made of.",
+    answers={200: CardDetail},
+    errors=(),
+)
+STATEMENT = Route(
+    method="GET",
+    path="/v1/cards/{card_id}/statement",
+    operation_id="get_statement",
+    tag="Cards",
+    scope="cards:read",
+    summary="Statement of a card",
+    description="Every change, oldest first, by version without gap, with the balances after.",
+    query=Paging,
+    answers={200: Statement},
+    errors=(),
+)
+
+
+def _action(name: str, summary: str, description: str, scope: str) -> Route:
+    return Route(
+        method="POST",
+        path=f"/v1/cards/{{card_id}}/{name}",
+        operation_id=f"{name}_card",
+        tag="Cards",
+        scope=scope,
+        summary=summary,
+        description=description,
+        body=CardAction,
+        answers={200: Card},
+        idempotent=True,
+        errors=WRITE_ERRORS,
+        example_body={"reason": "asked by the holder"},
+    )
+
+
+ACTIVATE = _action(
+    "activate",
+    "Activate a card",
+    "created → active; a validity after activation starts.",
+    "cards:write",
+)
+FREEZE = _action(
+    "freeze",
+    "Freeze a card",
+    "active → frozen: nothing sent after the answer is accepted. Refunds still land.",
+    "cards:freeze",
+)
+UNFREEZE = _action("unfreeze", "Unfreeze a card", "frozen → active.", "cards:freeze")
+
+HANDLERS = [
+    handler(ISSUE, operations.issue),
+    handler(LOOKUP, operations.look_up),
+    handler(READ, operations.read),
+    handler(STATEMENT, operations.statement),
+    handler(ACTIVATE, operations.activate),
+    handler(FREEZE, operations.freeze),
+    handler(UNFREEZE, operations.unfreeze),
+]

@@ -1,0 +1,30 @@
+"""Who calls: the credential behind a request, and what it may do."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from service.kernel.problems import FORBIDDEN, ProblemError
+from schemas.problems import Reason
+
+
+class Credential(Struct, frozen=True):
+    """An API key as read at the tenant's `epoch`.
+
+    `store_id` binds a till's key to its store; None is the merchant's own key.
+    """
+
+    merchant_id: str
+    api_key_id: str
+    secret_hash: bytes
+    scopes: frozenset[str]
+    store_id: str | None
+    expires_at: datetime | None
+    epoch: int
+
+
+def require_scope(credential: Credential, scope: str) -> None:
+    """Raise 403 unless the credential carries the scope."""
+    if scope not in credential.scopes:
+        reason = Reason("scope_missing", f"The key lacks the scope {scope}.", allowed=[scope])
+        raise ProblemError(FORBIDDEN, reasons=[reason])

@@ -1,0 +1,133 @@
+"""Connections: two kinds, checked when they are made, and one way to read as a tenant.
+
+Reads take a pooled connection and open a transaction whose first statement sets the tenant. The ledger's writer keeps
+connections of its own (`connect_writer`). Start-up refuses a server or a role that breaks a promise (design section 4).
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg
+import msgspec
+
+from service.kernel.sql import SQL
+
+if TYPE_CHECKING:  # generic for the type checker only
+    Connection = (
+        asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    )
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+T = TypeVar("T")
+
+# Point look-ups by key only: a plan made while a table was empty must not stay a sequential scan (rule 13).
+WRITER_SETTINGS = {
+    "application_name": "kafang-writer",
+    "jit": "off",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "statement_timeout": "10s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "15s",
+    "timezone": "UTC",
+}
+READER_SETTINGS = {
+    "application_name": "kafang-reader",
+    "jit": "off",
+    "statement_timeout": "10s",
+    "timezone": "UTC",
+}
+CONNECT_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 15.0
+
+
+class UnsafeDatabaseError(RuntimeError):
+    """The server or the role breaks a promise; the message names each setting and what it must be."""
+
+
+async def open_pool(dsn: str, size: int) -> Pool:
+    """The pool for reads."""
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=size,
+        server_settings=READER_SETTINGS,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=COMMAND_TIMEOUT_S,
+    )
+
+
+async def connect_writer(dsn: str, *, allow_unsafe: bool) -> Connection:
+    """A connection of the ledger's writer; refused unless its commits are durable."""
+    connection: Connection = await asyncpg.connect(
+        dsn,
+        server_settings=WRITER_SETTINGS,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=COMMAND_TIMEOUT_S,
+    )
+    problems = await durability_problems(connection)
+    if problems and not allow_unsafe:
+        await connection.close()
+        raise UnsafeDatabaseError("; ".join(problems))
+    return connection
+
+
+async def durability_problems(connection: Connection) -> list[str]:
+    """What would let an acknowledged commit be lost: empty when nothing would (promise 1)."""
+    rows = await connection.fetch(SQL["startup.durability"])
+    return [f"{row['name']} is {row['setting']}, must be on" for row in rows]
+
+
+async def check_role(connection: Connection) -> None:
+    """Refuse a role that row-level security does not bind, or that owns a table (promise 2)."""
+    row = await connection.fetchrow(SQL["startup.role"])
+    assert row is not None
+    problems = [
+        text
+        for flag, text in (
+            ("superuser", "is a superuser"),
+            ("bypasses_rls", "bypasses row-level security"),
+            ("owns_tables", "owns tables"),
+            ("not_member", "is not a member of kafang_app"),
+        )
+        if row[flag]
+    ]
+    if problems:
+        raise UnsafeDatabaseError(f"the application's role {row['role']} {', '.join(problems)}")
+    unprotected = [
+        str(row["table"]) for row in await connection.fetch(SQL["startup.unprotected_tables"])
+    ]
+    if unprotected:
+        raise UnsafeDatabaseError(
+            f"row-level security is not enabled and forced on: {', '.join(unprotected)}"
+        )
+
+
+@asynccontextmanager
+async def tenant(
+    pool: Pool, merchant_id: str, *, snapshot: bool = False
+) -> AsyncIterator[Connection]:
+    """A transaction of one tenant; with `snapshot` all its reads see one state."""
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read" if snapshot else "read_committed"),
+    ):
+        await connection.execute(SQL["tenant.set"], merchant_id)
+        yield connection
+
+
+async def one(connection: Connection, query: str, wanted: type[T], *values: Any) -> T | None:
+    """The row a named query finds, as a Struct, or None."""
+    row = await connection.fetchrow(SQL[query], *values)
+    return None if row is None else msgspec.convert(dict(row), wanted)
+
+
+async def many(connection: Connection, query: str, wanted: type[T], *values: Any) -> list[T]:
+    """The rows a named query finds, as Structs."""
+    rows = await connection.fetch(SQL[query], *values)
+    return msgspec.convert([dict(row) for row in rows], list[wanted])  # type: ignore[valid-type]

@@ -1,0 +1,156 @@
+"""Errors as data: each code is defined once, with its status, what it means and how to mend it.
+
+A module that can fail defines its codes with `define` and raises `ProblemError`; routes declare the codes they can
+answer, so the contract lists them. RFC 9457; design section 4, promise 7.
+"""
+
+import msgspec
+from msgspec import Struct
+
+from schemas.problems import Outcome, Problem, Reason, Retry
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Code(Struct, frozen=True):
+    """A stable error code: HTTP status, a title, how to mend it, and whether sending again helps."""
+
+    code: str
+    status: int
+    title: str
+    mend: str
+    retry: Retry
+
+
+CODES: dict[str, Code] = {}
+
+
+def define(code: str, status: int, title: str, mend: str, retry: Retry = "no") -> Code:
+    """Register a code; a second definition of one code is a mistake and fails at import."""
+    if code in CODES:
+        raise ValueError(f"error code {code} is defined twice")
+    CODES[code] = Code(code, status, title, mend, retry)
+    return CODES[code]
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem+json answer."""
+
+    def __init__(
+        self,
+        code: Code,
+        detail: str | None = None,
+        reasons: list[Reason] | None = None,
+        outcome: Outcome = "not_applied",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(code.code)
+        self.code = code
+        self.detail = detail or code.mend
+        self.reasons = reasons or []
+        self.outcome: Outcome = outcome
+        self.headers = headers or {}
+
+    def body(self, request_id: str) -> bytes:
+        """The answer's bytes."""
+        return render(self.code, request_id, self.detail, self.reasons, self.outcome)
+
+
+def render(
+    code: Code,
+    request_id: str,
+    detail: str,
+    reasons: list[Reason],
+    outcome: Outcome = "not_applied",
+) -> bytes:
+    """A problem as JSON bytes."""
+    return msgspec.json.encode(
+        Problem(
+            type=f"/errors/{code.code}",
+            title=code.title,
+            status=code.status,
+            code=code.code,
+            detail=detail,
+            request_id=request_id,
+            outcome=outcome,
+            retry=code.retry,
+            reasons=reasons,
+        )
+    )
+
+
+MALFORMED_JSON = define(
+    "malformed_json",
+    400,
+    "The body is not JSON",
+    "Send one JSON document in UTF-8, without NUL or lone surrogates.",
+    "new_key",
+)
+INVALID_REQUEST = define(
+    "invalid_request",
+    400,
+    "The request does not fit its schema",
+    "Mend every field named in reasons.",
+    "new_key",
+)
+KEY_REQUIRED = define(
+    "idempotency_key_required",
+    400,
+    "Idempotency-Key is missing",
+    "Send an Idempotency-Key header of 8 to 128 printable ASCII characters, one new key for each intended effect.",
+    "new_key",
+)
+KEY_INVALID = define(
+    "idempotency_key_invalid",
+    400,
+    "Idempotency-Key is not valid",
+    "Use 8 to 128 printable ASCII characters.",
+    "new_key",
+)
+UNAUTHENTICATED = define(
+    "unauthenticated",
+    401,
+    "No valid credential",
+    "Send Authorization: Bearer with a valid, unexpired API key.",
+    "same_key",
+)
+FORBIDDEN = define(
+    "forbidden",
+    403,
+    "The credential may not do this",
+    "Use a key with the scope named in reasons.",
+    "same_key",
+)
+NOT_FOUND = define("not_found", 404, "There is no such resource", "Check the path and the id.")
+METHOD_NOT_ALLOWED = define(
+    "method_not_allowed", 405, "This path has no such method", "See the Allow header."
+)
+PAYLOAD_TOO_LARGE = define("payload_too_large", 413, "The body is too large", "Send at most 1 MiB.")
+UNSUPPORTED_MEDIA_TYPE = define(
+    "unsupported_media_type",
+    415,
+    "The body's media type is not supported",
+    "Send Content-Type: application/json.",
+    "same_key",
+)
+INTERNAL_ERROR = define(
+    "internal_error",
+    500,
+    "A fault on our side",
+    "Send the same request with the same key again; quote request_id when you ask for help.",
+    "same_key",
+)
+OUTCOME_UNKNOWN = define(
+    "outcome_unknown",
+    503,
+    "It is not known whether the operation happened",
+    "Send the same request with the same Idempotency-Key again: the answer then is the truth.",
+    "same_key",
+)
+UNAVAILABLE = define(
+    "unavailable",
+    503,
+    "The service can't take the request now",
+    "Nothing happened. Send the same key again later.",
+    "same_key",
+)

@@ -1,0 +1,45 @@
+"""API keys as text: `kfk_test_` + tenant (26) + secret (32 characters, 160 bits) + checksum (6).
+
+A leaked key is recognisable by its prefix; a mistyped one is refused by its checksum without a query; the tenant is
+inside, so row-level security holds from the first query. Only the SHA-256 of the whole key is stored: enough for a secret above 112
+bits (ASVS 6.5.2). Decisions, "Tenant and scope"; THREAT-T18.
+"""
+
+import hashlib
+import os
+import re
+import zlib
+from base64 import b32hexencode
+
+from msgspec import Struct
+
+_FORM = re.compile(r"^kfk_(test|live)_([0-9a-v]{26})([0-9a-v]{32})([0-9a-v]{6})$")
+
+
+class Token(Struct, frozen=True):
+    """A well-formed key: its tenant and the hash that is looked up; not yet proof of anything."""
+
+    merchant_id: str
+    secret_hash: bytes
+
+
+def new_token(merchant_id: str, mode: str) -> str:
+    """A new key for a tenant; show it once, store only `parse(key).secret_hash`."""
+    head = f"kfk_{mode}_{merchant_id.removeprefix('mer_')}{_b32(os.urandom(20))}"
+    return head + _checksum(head)
+
+
+def parse(text: str) -> Token | None:
+    """The token, or None when form or checksum is wrong."""
+    form = _FORM.match(text)
+    if form is None or _checksum(text[:-6]) != form[4]:
+        return None
+    return Token("mer_" + form[2], hashlib.sha256(text.encode("ascii")).digest())
+
+
+def _checksum(head: str) -> str:
+    return _b32(zlib.crc32(head.encode("ascii")).to_bytes(4, "big"))[:6]
+
+
+def _b32(data: bytes) -> str:
+    return b32hexencode(data).decode("ascii").lower().rstrip("=")

@@ -1,0 +1,218 @@
+"""Batch: many commands of one tenant folded, in order, on one snapshot into one post.
+
+Each command is decided on the state its predecessors left. Commands that share a card form a component: the rows of a
+component stand or fall together (rule 1). The fold leaves one final image per row (rule 2). A refusal decided on folded
+state belongs to its component; one decided on fresh state needs only its key (rule 4).
+"""
+
+from datetime import date, datetime, time
+
+import msgspec
+from msgspec import Struct
+
+from service.kernel import problems
+from service.kernel.problems import ProblemError
+from service.ledger import answers
+from service.ledger.commands import Command, Issue, Redeem, Refund, Reverse, Void
+from service.ledger.decide import decide
+from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected
+from service.ledger.reasons import KEY_REUSED, KEY_REVERSED, MERCHANT_SUSPENDED
+from service.ledger.rows import Rows
+from service.ledger.snapshot import Snapshot
+from service.ledger.state import Card, Key, StoreTerms, View
+from service.ledger.terms import Tenant
+from service.rules.periods import business_date
+
+MIDNIGHT = time(0)
+
+
+class Settled(Struct, frozen=True):
+    """The final answer of a command: exact bytes, and whether they were given before."""
+
+    status: int
+    body: bytes
+    replayed: bool
+
+
+class Relocate(Struct, frozen=True):
+    """What a command was routed by is out of date: look it up again and submit again. Nothing was done."""
+
+
+class Pending(Struct, frozen=True):
+    """An answer that is true once its component is posted."""
+
+    component: int
+    settled: Settled | ProblemError
+
+
+Outcome = Settled | ProblemError | Relocate | Pending
+
+
+class Batch:
+    """The fold. `decide` each command in order, then post `rows`."""
+
+    def __init__(self, tenant: Tenant, snapshot: Snapshot, quote_key: bytes, new_id: NewId) -> None:
+        self.rows = Rows(tenant.merchant.merchant_id)
+        self._tenant = tenant
+        self._snapshot = snapshot
+        self._quote_key = quote_key
+        self._new_id = new_id
+        self._components: dict[str, int] = {}
+        # Keys decided in this batch, with the component they wait for.
+        self._keys: dict[bytes, tuple[Command, Pending]] = {}
+
+    def decide(self, command: Command) -> Outcome:
+        """The command's outcome; Pending when it has something to post."""
+        refusal = self.unauthorized(command)
+        if refusal is not None:
+            return refusal
+        replay = self._replay(command)
+        if replay is not None:
+            return replay
+        view = self.view(command)
+        if isinstance(view, Relocate):
+            return view
+        decision = decide(view, command, self._new_id)
+        if isinstance(decision, Rejected):
+            return decision.error
+        if isinstance(decision, Refused):
+            component = self._settled_on(command)
+            status, body = answers.refused(command, decision)
+            operation_id = self.rows.refuse(component, view, command, decision, self._new_id)
+            outcome = "refused"
+        else:
+            component = self._component(command, decision)
+            status, body = answers.accepted(view, command, decision)
+            operation_id = self._accept(component, view, command, decision)
+            outcome = "accepted"
+        self.rows.key(component, command, outcome, operation_id, status, body, view.now)
+        pending = Pending(component, Settled(status, body, False))
+        self._keys[command.key_hash] = (command, pending)
+        return pending
+
+    def unauthorized(self, command: Command) -> ProblemError | None:
+        """The credential as of this snapshot's epoch: revoked, expired or demoted means now (THREAT-T15)."""
+        credential = self._tenant.credentials.get(command.credential.secret_hash)
+        if credential is None or (
+            credential.expires_at is not None and credential.expires_at <= self._snapshot.clock
+        ):
+            return ProblemError(problems.UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
+        if command.scope not in credential.scopes:
+            return ProblemError(problems.FORBIDDEN)
+        if self._tenant.merchant.status != "active":
+            return ProblemError(MERCHANT_SUSPENDED)
+        return None
+
+    def _replay(self, command: Command) -> Outcome | None:
+        folded = self._keys.get(command.key_hash)
+        if folded is not None:
+            first, pending = folded
+            if first.fingerprint != command.fingerprint or isinstance(
+                pending.settled, ProblemError
+            ):
+                return Pending(pending.component, ProblemError(KEY_REUSED))
+            return Pending(
+                pending.component, Settled(pending.settled.status, pending.settled.body, True)
+            )
+        key = self._snapshot.keys.get(command.key_hash)
+        return None if key is None else replay(key, command.fingerprint)
+
+    def view(self, command: Command) -> View | Relocate:
+        """All this command depends on, as of the snapshot and what was folded on it."""
+        intent, snapshot = command.intent, self._snapshot
+        card = snapshot.cards.get(command.card_number) if not isinstance(intent, Issue) else None
+        target_key, target, redemption, counter, taken = None, None, None, None, None
+        if isinstance(intent, Redeem):
+            taken = snapshot.request_nos.get((command.store_id or "", intent.request_no))
+        elif isinstance(intent, (Refund, Void)):
+            redemption = snapshot.redemptions.get(intent.redemption_id)
+        elif isinstance(intent, Issue):
+            counter = snapshot.counters.get(intent.template_id)
+        elif isinstance(intent, Reverse):
+            target_key = snapshot.keys.get(intent.target_key_hash)
+            if intent.target_key_hash in self._keys or (
+                target_key and target_key.operation_id != intent.operation_id
+            ):
+                return Relocate()
+            if intent.operation_id is not None:
+                target = snapshot.targets.get(intent.operation_id)
+                redemption = snapshot.redemptions.get(intent.operation_id)
+        now = max(snapshot.now, card.last_operation_at) if card else snapshot.now  # rule 11
+        merchant = self._tenant.merchant
+        store = self._tenant.stores.get(command.store_id) if command.store_id else None
+        return View(
+            now=now,
+            business_date=_business_date(now, store, merchant.time_zone),
+            time_zone=merchant.time_zone,
+            quote_key=self._quote_key,
+            template=self._tenant.templates.get(template_ref(command, card)),
+            store=store,
+            card=card,
+            request_no_taken=taken,
+            redemption=redemption,
+            target_key=target_key,
+            target=target,
+            counter=counter,
+        )
+
+    def _settled_on(self, command: Command) -> int:
+        """The component a decision without effect depends on: its card's, if the batch has changed that card (rule 4)."""
+        return self._components.get(command.card_number) or self.rows.new_component()
+
+    def _component(self, command: Command, decision: Accepted) -> int:
+        """The component of the card that changes."""
+        if decision.own.card is None:
+            return self._settled_on(command)
+        number = decision.own.card.card_number
+        if number not in self._components:
+            self._components[number] = self.rows.new_component()
+        return self._components[number]
+
+    def _accept(self, component: int, view: View, command: Command, decision: Accepted) -> str:
+        snapshot = self._snapshot
+        for change in decision.changes:
+            self.rows.add(component, view, command, change)
+            if change.card is not None:
+                snapshot.cards[change.card.card_number] = change.card
+            if change.redemption is not None:
+                snapshot.redemptions[change.redemption.redemption_id] = change.redemption
+                if change.request_no is not None:
+                    snapshot.request_nos[change.redemption.store_id, change.request_no] = (
+                        change.operation_id
+                    )
+        intent = command.intent
+        if isinstance(intent, Issue):
+            self.rows.count(component, intent.template_id, "cards_issued", 1)
+            counter = snapshot.counters.get(intent.template_id)
+            if counter is not None:
+                snapshot.counters[intent.template_id] = msgspec.structs.replace(
+                    counter, used=counter.used + 1
+                )
+        if isinstance(intent, Reverse) and view.target_key is None:
+            self.rows.tombstone(component, intent.target_key_hash, view.now)
+        return decision.own.operation_id
+
+
+def replay(key: Key, fingerprint: bytes) -> Settled | ProblemError:
+    """What a key that was used before answers: the same bytes, or why not."""
+    if key.outcome == "tombstone":
+        return ProblemError(KEY_REVERSED)
+    if key.fingerprint != fingerprint:
+        return ProblemError(KEY_REUSED)
+    assert key.answer is not None
+    return Settled(key.http_status, key.answer, True)
+
+
+def template_ref(command: Command, card: Card | None) -> tuple[str, int]:
+    """The template version the command is decided under: the card's, or the latest for a new card."""
+    if isinstance(command.intent, Issue):
+        return command.intent.template_id, 0
+    return (card.template_id, card.template_version) if card else ("", 0)
+
+
+def _business_date(now: datetime, store: StoreTerms | None, time_zone: str) -> date:
+    return (
+        business_date(now, store.time_zone, store.day_cutoff)
+        if store
+        else business_date(now, time_zone, MIDNIGHT)
+    )

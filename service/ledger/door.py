@@ -1,0 +1,148 @@
+"""The door as routes see it: an intent goes in, the exact answer comes out."""
+
+import hmac
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from schemas.common import Till
+from service.kernel import database
+from service.kernel.auth import Credential
+from service.kernel.http import Answer, Call
+from service.kernel.ids import new_id
+from service.kernel.problems import NOT_FOUND, ProblemError
+from schemas.problems import Reason
+from service.kernel.sql import SQL
+from service.ledger import snapshot as snapshots
+from service.ledger.batch import Batch, Relocate, Settled, template_ref
+from service.ledger.commands import Command, Intent
+from service.ledger.decide import Decision, decide
+from service.ledger.reasons import STORE_NOT_ALLOWED, UNPROCESSABLE
+from service.ledger.state import View
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Keys(Struct, frozen=True):
+    """Secrets kept outside the database, each derived for one purpose from the service's secret."""
+
+    idempotency: bytes
+    fingerprint: bytes
+    quote: bytes
+
+    @classmethod
+    def of(cls, secret: bytes) -> "Keys":
+        """The keys of a service secret of at least 32 bytes."""
+        return cls(
+            *(
+                blake2b(name, key=secret, digest_size=32).digest()
+                for name in (b"idempotency", b"fingerprint", b"quote")
+            )
+        )
+
+
+def key_hash(keys: Keys, idempotency_key: str) -> bytes:
+    """What stands for an idempotency key in the database."""
+    return blake2b(idempotency_key.encode("ascii"), key=keys.idempotency, digest_size=16).digest()
+
+
+def fingerprint(keys: Keys, call: Call, body: Any) -> bytes:
+    """An HMAC over route, path ids and the validated, typed body: key order and white space don't matter."""
+    message = _encode([call.route, sorted(call.path.items()), body])
+    return hmac.digest(keys.fingerprint, message, "sha256")[:16]
+
+
+async def perform(
+    call: Call,
+    scope: str,
+    body: Any,
+    intent: Intent,
+    card_number: str,
+    store_id: str | None = None,
+    till: Till | None = None,
+) -> Answer:
+    """Send an intent through the writer. Raises ProblemError for what is not stored."""
+    settled = await attempt(call, scope, body, intent, card_number, store_id, till)
+    assert isinstance(settled, Settled)
+    return Answer(settled.status, settled.body, settled.replayed)
+
+
+async def attempt(
+    call: Call,
+    scope: str,
+    body: Any,
+    intent: Intent,
+    card_number: str,
+    store_id: str | None = None,
+    till: Till | None = None,
+) -> Settled | Relocate:
+    """As `perform`, but a reversal whose target moved says so."""
+    keys: Keys = call.state.keys
+    command = Command(
+        intent,
+        call.credential,
+        scope,
+        card_number,
+        store_id,
+        till,
+        key_hash(keys, call.idempotency_key),
+        fingerprint(keys, call, body),
+        call.request_id,
+    )
+    settled: Settled | Relocate = await call.state.writer.submit(command)
+    return settled
+
+
+async def consider(
+    call: Call, scope: str, intent: Intent, card_number: str, store_id: str | None
+) -> tuple[View, Decision]:
+    """What an intent would do now: the same read and the same decision, nothing posted (quote)."""
+    command = Command(
+        intent, call.credential, scope, card_number, store_id, None, b"", b"", call.request_id
+    )
+    merchant_id = call.credential.merchant_id
+    while True:
+        async with call.state.pool.acquire() as connection:
+            state = await snapshots.read(connection, merchant_id, [command], lock=False)
+        if state is None:
+            raise ProblemError(NOT_FOUND)
+        templates = {template_ref(command, state.cards.get(card_number))} - {("", 0)}
+        stores = [store_id] if store_id else []
+        tenant = await call.state.terms.load(
+            merchant_id, [call.credential.secret_hash], stores, templates
+        )
+        if tenant is not None and tenant.merchant.epoch == state.epoch:
+            break
+    batch = Batch(tenant, state, call.state.keys.quote, new_id)
+    refusal = batch.unauthorized(command)
+    if refusal is not None:
+        raise refusal
+    view = batch.view(command)
+    assert isinstance(view, View)
+    return view, decide(view, command, new_id)
+
+
+def store_of(credential: Credential, store_id: str | None) -> str:
+    """The store an operation happens at: a till's key has one; a merchant's key must name one."""
+    if credential.store_id is None:
+        if store_id is None:
+            reason = Reason(
+                "store_required", "A merchant's key must name the store.", path="$.store_id"
+            )
+            raise ProblemError(UNPROCESSABLE, reasons=[reason])
+        return store_id
+    if store_id is not None and store_id != credential.store_id:
+        reason = Reason("store_mismatch", "The key is bound to another store.", path="$.store_id")
+        raise ProblemError(STORE_NOT_ALLOWED, reasons=[reason])
+    return credential.store_id
+
+
+async def locate(call: Call, query: str, name: str) -> tuple[str, str | None]:
+    """Card number and store behind an id, by a named query; they never change, so they may be read ahead. Raises 404."""
+    async with database.tenant(call.state.pool, call.credential.merchant_id) as connection:
+        row = await connection.fetchrow(SQL[query], call.credential.merchant_id, name)
+    if row is None:
+        raise ProblemError(NOT_FOUND)
+    return row["card_number"], row["store_id"]

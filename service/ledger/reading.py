@@ -1,0 +1,47 @@
+"""Reading: a tenant's transaction with its clock, for answers that change nothing."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from msgspec import Struct
+
+from service.kernel import database
+from service.kernel.auth import require_scope
+from service.kernel.http import Call
+from service.kernel.problems import UNAUTHENTICATED, ProblemError
+from service.ledger.terms import Merchant
+
+
+class Reading(Struct):
+    """One snapshot of a tenant. `now` is the tenant's clock (a test tenant's may be moved)."""
+
+    connection: database.Connection
+    merchant: Merchant
+
+    @property
+    def now(self) -> datetime:
+        """The instant the answer is as of."""
+        return self.merchant.test_now or self.merchant.clock
+
+
+@asynccontextmanager
+async def reading(call: Call, scope: str) -> AsyncIterator[Reading]:
+    """A snapshot of the caller's tenant; the credential is checked again when the tenant's epoch has moved."""
+    credential = call.credential
+    async with database.tenant(
+        call.state.pool, credential.merchant_id, snapshot=True
+    ) as connection:
+        merchant = await database.one(
+            connection, "tenant.merchant", Merchant, credential.merchant_id
+        )
+        if merchant is None:
+            raise ProblemError(UNAUTHENTICATED)
+        expired = credential.expires_at is not None and credential.expires_at <= merchant.clock
+        if merchant.epoch != credential.epoch or expired:
+            tenant = await call.state.terms.load(credential.merchant_id, [credential.secret_hash])
+            fresh = tenant.credentials.get(credential.secret_hash) if tenant else None
+            if fresh is None or expired:
+                raise ProblemError(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
+            require_scope(fresh, scope)
+        yield Reading(connection, merchant)

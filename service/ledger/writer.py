@@ -1,0 +1,217 @@
+"""The writer: the one door for value and card states. Every rule of the writer (design section 3) is kept here, in the
+batch, or in `post_v1`.
+
+    submit ─► lane ─► read (one round trip) ─► fold and decide ─► post (one call, one commit) ─► answers
+                        ▲                                            │
+                        └── missed: again, in a transaction that locks first (rule 5) ◄┘
+                        └── key, request number or counter taken: again on fresh state (rule 7)
+                        └── connection lost: again under the same keys; the unique index decides (rule 6)
+
+What can't be settled is answered `unknown` if it may have reached the database, `unavailable` if not.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+import asyncpg
+
+from service.kernel import database
+from service.kernel.coalescing import Lanes, Member, Overloaded
+from service.kernel.database import Connection
+from service.kernel.ids import new_id
+from service.kernel.problems import OUTCOME_UNKNOWN, UNAVAILABLE, UNAUTHENTICATED, ProblemError
+from service.kernel.sql import SQL
+from service.ledger import snapshot as snapshots
+from service.ledger.batch import Batch, Outcome, Pending, Relocate, Settled, template_ref
+from service.ledger.commands import Command
+from service.ledger.reasons import REQUEST_IN_PROGRESS
+from service.ledger.snapshot import Snapshot
+from service.ledger.terms import Tenant, Terms
+
+log = logging.getLogger(__name__)
+
+Answer = Settled | ProblemError | Relocate
+One = Member[Command, Answer]
+
+# Nothing was written, decide again on fresh state: a key, a request number or a counter was taken meanwhile, or the server
+# chose this transaction as the victim of a deadlock or serialization failure (never a business refusal, THREAT-T27).
+AGAIN = {"KF001", "KF002", "KF004", "40P01", "40001"}
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    OSError,
+    asyncio.TimeoutError,
+)
+ATTEMPTS_MAX = 20
+
+
+class NumberTaken(Exception):
+    """A new card's number is in use already."""
+
+
+class Writer:
+    """The lanes of one worker process, each with a connection of its own."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        terms: Terms,
+        quote_key: bytes,
+        *,
+        lanes: int,
+        batch_max: int,
+        queue_max: int,
+        patience_s: float,
+    ) -> None:
+        self._connect = connect
+        self._terms = terms
+        self._quote_key = quote_key
+        self._patience_s = patience_s
+        self._connections: list[Connection | None] = [None] * lanes
+        self._lanes: Lanes[Command, Answer] = Lanes(
+            lanes, batch_max, queue_max, self._settle, _last_word
+        )
+
+    async def start(self) -> None:
+        """Connect every lane once, so that a wrong server is refused at start and types are known."""
+        for lane in range(len(self._connections)):
+            await self._connection(lane)
+
+    async def close(self) -> None:
+        """Finish what is queued, then disconnect."""
+        await self._lanes.close()
+        for connection in self._connections:
+            if connection is not None:
+                connection.terminate()
+
+    async def submit(self, command: Command) -> Settled | Relocate:
+        """The answer to a command, durable before it returns. Raises ProblemError."""
+        lane_of = command.card_number or command.key_hash.hex()
+        try:
+            answer = await self._lanes.submit(command.credential.merchant_id, lane_of, command)
+        except Overloaded:
+            raise ProblemError(UNAVAILABLE) from None
+        if isinstance(answer, ProblemError):
+            raise answer
+        return answer
+
+    async def _settle(self, lane: int, merchant_id: str, members: list[One]) -> None:
+        """Attempt, and again with what is left, until everything is answered or patience ends."""
+        deadline = asyncio.get_running_loop().time() + self._patience_s
+        lock = False
+        for attempt in range(ATTEMPTS_MAX):
+            members = [member for member in members if not member.answer.done()]
+            if not members or asyncio.get_running_loop().time() > deadline:
+                return
+            try:
+                lock = await self._attempt(lane, merchant_id, members, lock)
+            except asyncpg.DataError as error:
+                await self._isolate(lane, merchant_id, members, error)
+            except LOST as error:
+                log.warning("connection of lane %d lost: %r", lane, error)
+                self._drop(lane)
+                await asyncio.sleep(min(0.05 * 2**attempt, 1.0))
+            except asyncpg.PostgresError as error:
+                if error.sqlstate in AGAIN:
+                    continue
+                await self._isolate(lane, merchant_id, members, error)
+
+    async def _attempt(self, lane: int, merchant_id: str, members: list[One], lock: bool) -> bool:
+        """Read, decide, post once. Answers what is final; True when something missed and must lock next time."""
+        connection = await self._connection(lane)
+        async with connection.transaction() if lock else nullcontext():
+            missed, answers = await self._decide_and_post(
+                connection, merchant_id, members, lock=lock
+            )
+        for member, answer in answers:  # only now: the commit is done
+            member.resolve(answer)
+        return missed
+
+    async def _decide_and_post(
+        self, connection: Connection, merchant_id: str, members: list[One], *, lock: bool
+    ) -> tuple[bool, list[tuple[One, Answer]]]:
+        """Whether a component missed, and the answers that are true once the surrounding transaction has committed."""
+        commands = [member.command for member in members]
+        state = await snapshots.read(connection, merchant_id, commands, lock=lock)
+        tenant = await self._tenant(merchant_id, commands, state) if state else None
+        if state is None or tenant is None:
+            gone = ProblemError(UNAUTHENTICATED)
+            return False, [(member, gone) for member in members] if state is None else []
+        batch = Batch(tenant, state, self._quote_key, new_id)
+        outcomes: list[tuple[One, Outcome]] = [
+            (member, batch.decide(member.command)) for member in members
+        ]
+        missed: set[int] = set()
+        if not batch.rows.empty:
+            for member, outcome in outcomes:
+                member.sent = member.sent or isinstance(outcome, Pending)
+            missed = set(await connection.fetchval(SQL["ledger.post"], *batch.rows.arguments()))
+        answers: list[tuple[One, Answer]] = []
+        for member, outcome in outcomes:
+            if not isinstance(outcome, Pending):
+                answers.append((member, outcome))
+            elif outcome.component not in missed:
+                answers.append((member, outcome.settled))
+        return bool(missed), answers
+
+    async def _tenant(
+        self, merchant_id: str, commands: list[Command], state: Snapshot
+    ) -> Tenant | None:
+        """The terms of the snapshot's epoch; None when the epoch moved meanwhile and all must be read again."""
+        hashes = {command.credential.secret_hash for command in commands}
+        stores = {command.store_id for command in commands if command.store_id is not None}
+        templates = {
+            template_ref(command, state.cards.get(command.card_number)) for command in commands
+        }
+        templates.discard(("", 0))
+        tenant = self._terms.known(merchant_id, state.epoch)
+        if tenant is None or tenant.lacks(hashes, stores, templates):
+            tenant = await self._terms.load(merchant_id, hashes, stores, templates)
+        return tenant if tenant is not None and tenant.merchant.epoch == state.epoch else None
+
+    async def _isolate(
+        self, lane: int, merchant_id: str, members: list[One], error: Exception
+    ) -> None:
+        """One bad member never costs its batch (rule 7): halve until it stands alone, then answer it."""
+        if len(members) > 1:
+            half = len(members) // 2
+            await self._settle(lane, merchant_id, members[:half])
+            await self._settle(lane, merchant_id, members[half:])
+            return
+        if (
+            isinstance(error, asyncpg.UniqueViolationError)
+            and error.constraint_name == "card_number_unique"
+        ):
+            members[0].fail(NumberTaken())
+        elif isinstance(error, asyncpg.LockNotAvailableError):
+            members[0].resolve(ProblemError(REQUEST_IN_PROGRESS, headers={"Retry-After": "1"}))
+        else:
+            log.error("a post failed and was rolled back", exc_info=error)
+            members[0].fail(error)
+
+    async def _connection(self, lane: int) -> Connection:
+        connection = self._connections[lane]
+        if connection is None or connection.is_closed():
+            connection = self._connections[lane] = await self._connect()
+        return connection
+
+    def _drop(self, lane: int) -> None:
+        """A connection whose state is uncertain is never used again (THREAT-T4)."""
+        connection, self._connections[lane] = self._connections[lane], None
+        if connection is not None:
+            connection.terminate()
+
+
+def _last_word(member: One) -> BaseException:
+    if member.sent:
+        return ProblemError(OUTCOME_UNKNOWN, outcome="unknown")
+    return ProblemError(UNAVAILABLE)
+
+
+async def connect(dsn: str, *, allow_unsafe: bool) -> Connection:
+    """A lane's connection."""
+    return await database.connect_writer(dsn, allow_unsafe=allow_unsafe)

@@ -1,0 +1,34 @@
+"""Merchants: the tenants. Created by whoever runs the system; a test tenant's clock can be moved forward."""
+
+from datetime import datetime
+
+from service.kernel import database
+from service.kernel.ids import new_id
+from service.kernel.money import exponent
+from service.merchants import store
+from service.merchants.store import MerchantCreated
+from service.rules.periods import zone
+
+
+async def create(
+    pool: database.Pool, name: str, mode: str, currency: str, time_zone: str
+) -> MerchantCreated:
+    """A new tenant. Raises ValueError for an unknown mode, currency or time zone."""
+    if mode not in ("test", "live"):
+        raise ValueError(f"mode {mode!r}: must be test or live")
+    exponent(currency)
+    zone(time_zone)
+    merchant_id = new_id("mer")
+    async with database.tenant(pool, merchant_id) as connection:
+        return await store.insert(connection, merchant_id, name, mode, currency, time_zone)
+
+
+async def move_clock(pool: database.Pool, merchant_id: str, now: datetime) -> datetime:
+    """Move a test tenant's clock forward. Raises ValueError when it would go back or the tenant isn't a test one."""
+    async with database.tenant(pool, merchant_id) as connection:
+        moved = await store.move_clock(connection, merchant_id, now)
+    if moved is None:
+        raise ValueError(
+            "the clock of a test tenant moves forward only, and a live tenant has none of its own"
+        )
+    return moved

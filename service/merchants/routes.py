@@ -1,0 +1,43 @@
+"""The tenant itself over HTTP: for now, the clock of a test tenant."""
+
+import msgspec
+
+from schemas.merchants import TestClock, TestClockMove
+from schemas.problems import Reason
+from service.kernel.http import Answer, Call, Route, handler
+from service.kernel.problems import ProblemError
+from service.ledger.reasons import UNPROCESSABLE
+from service.ledger.reading import reading
+from service.merchants import operations
+
+SCOPE = "test_clock:write"
+
+MOVE = Route(
+    method="POST",
+    path="/v1/test-clock",
+    operation_id="move_test_clock",
+    tag="Test mode",
+    scope=SCOPE,
+    summary="Move a test tenant's clock forward",
+    description="Expiry, lapses and business dates follow this clock. It never goes back; a live tenant has none.",
+    body=TestClockMove,
+    answers={200: TestClock},
+    errors=(UNPROCESSABLE,),
+    example_body={"now": "2030-01-01T00:00:00Z"},
+)
+
+
+async def move(call: Call, body: TestClockMove) -> Answer:
+    """Move the clock."""
+    async with reading(call, SCOPE):
+        pass  # the credential as of now
+    try:
+        now = await operations.move_clock(call.state.pool, call.credential.merchant_id, body.now)
+    except ValueError as error:
+        raise ProblemError(
+            UNPROCESSABLE, reasons=[Reason("clock_moves_forward", str(error), path="$.now")]
+        ) from None
+    return Answer(200, msgspec.json.encode(TestClock(now)))
+
+
+HANDLERS = [handler(MOVE, move)]

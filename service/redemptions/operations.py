@@ -1,0 +1,156 @@
+"""The story of a redemption: who pays, where, then one trip through the door."""
+
+from typing import Any
+
+import msgspec
+
+from schemas.common import Total
+from schemas.problems import Reason
+from schemas.redemptions import (
+    Line,
+    Quote,
+    QuoteRequest,
+    RedemptionCreate,
+    RedemptionList,
+    RefundCreate,
+    Source,
+    VoidCreate,
+)
+from service.kernel.auth import Credential
+from service.kernel.http import Answer, Call, object_id
+from service.kernel.problems import NOT_FOUND, ProblemError
+from service.ledger import answers, door, quotes
+from service.ledger.commands import Redeem, Refund, Void
+from service.ledger.decisions.outcome import Accepted, Refused, Rejected
+from service.ledger.decisions.redemptions import payable
+from service.ledger.reading import reading
+from service.ledger.reasons import STORE_NOT_ALLOWED, UNPROCESSABLE
+from service.redemptions import store
+from service.rules import basket
+
+WRITE, READ, REFUND = "redemptions:write", "redemptions:read", "refunds:write"
+
+
+async def create(call: Call, body: RedemptionCreate) -> Answer:
+    """Take an amount from a card, once."""
+    _require_sound(body.lines, body.amount.value)
+    store_id = door.store_of(call.credential, body.store_id)
+    number, by_number = await _card(call, body.sources[0])
+    intent = Redeem(
+        body.request_no,
+        body.amount.value,
+        body.amount.currency,
+        body.lines,
+        by_number,
+        body.quote_token,
+        body.expected_payable,
+    )
+    return await door.perform(call, WRITE, body, intent, number, store_id, body.till)
+
+
+async def quote(call: Call, body: QuoteRequest) -> Answer:
+    """What a redemption would do now: the same decision, nothing posted."""
+    _require_sound(body.lines, body.amount.value)
+    store_id = door.store_of(call.credential, body.store_id)
+    number, by_number = await _card(call, body.sources[0])
+    intent = Redeem("", body.amount.value, body.amount.currency, body.lines, by_number, None, None)
+    view, decision = await door.consider(call, WRITE, intent, number, store_id)
+    if isinstance(decision, Rejected):
+        raise decision.error
+    due = Total(payable(intent), body.amount.currency)
+    if isinstance(decision, Refused):
+        return _json(200, Quote(False, due, [], decision.reasons, None, None))
+    redemption = decision.own.redemption
+    assert isinstance(decision, Accepted) and redemption is not None and view.card is not None
+    token, expires_at = quotes.token(view, view.card, intent, due.value)
+    drawn = answers.allocations(redemption.card_id, list(redemption.allocation))
+    return _json(200, Quote(True, due, drawn, [], token, expires_at))
+
+
+async def find(call: Call, _: None) -> Answer:
+    """The redemptions of a store with one request number."""
+    store_id = door.store_of(call.credential, call.query.store_id)
+    async with reading(call, READ) as tenant:
+        found = await store.by_request_no(tenant, store_id, call.query.request_no)
+    return _json(200, RedemptionList(found))
+
+
+async def read(call: Call, _: None) -> Answer:
+    """One redemption as it is now."""
+    redemption_id = object_id(call, "redemption_id", "rdm")
+    async with reading(call, READ) as tenant:
+        redemption = await store.by_id(tenant, redemption_id)
+    if redemption is None:
+        raise ProblemError(NOT_FOUND)
+    _require_store(call.credential, redemption.store_id)
+    return _json(200, redemption)
+
+
+async def refund(call: Call, body: RefundCreate) -> Answer:
+    """Give back part or all."""
+    if body.amount is not None and body.lines:
+        raise _contradiction("amount_and_lines", "Name an amount or lines, not both.", "$.lines")
+    line_ids = [line.line_id for line in body.lines]
+    if len(set(line_ids)) != len(line_ids):
+        raise _contradiction("duplicate_line", "A line is named twice.", "$.lines")
+    redemption_id = object_id(call, "redemption_id", "rdm")
+    number, store_id = await door.locate(call, "ledger.locate_redemption", redemption_id)
+    amount, currency = (body.amount.value, body.amount.currency) if body.amount else (None, None)
+    intent = Refund(
+        redemption_id,
+        amount,
+        currency,
+        {line.line_id: line.value for line in body.lines},
+        body.reason,
+    )
+    return await door.perform(call, REFUND, body, intent, number, store_id, body.till)
+
+
+async def void(call: Call, body: VoidCreate) -> Answer:
+    """Undo a whole redemption on its business date."""
+    redemption_id = object_id(call, "redemption_id", "rdm")
+    number, store_id = await door.locate(call, "ledger.locate_redemption", redemption_id)
+    return await door.perform(
+        call, REFUND, body, Void(redemption_id, body.reason), number, store_id, body.till
+    )
+
+
+async def _card(call: Call, source: Source) -> tuple[str, bool]:
+    """The card's number, and whether the caller proved the card by it."""
+    if source.card_number is not None and source.card_id is None:
+        return source.card_number, True
+    if source.card_id is not None and source.card_number is None:
+        number, _ = await door.locate(call, "ledger.locate_card", source.card_id)
+        return number, False
+    raise _contradiction(
+        "source_ambiguous",
+        "Name the card by card_number or by card_id, one of them.",
+        "$.sources[0]",
+    )
+
+
+def _require_sound(lines: list[Line], amount: int) -> None:
+    """A basket that contradicts itself is refused before anything is looked up."""
+    if not lines:
+        return
+    facts = [
+        basket.Line(l.line_id, l.sku, l.quantity, l.list_price, l.discount, l.tax, l.total)
+        for l in lines
+    ]
+    problems = basket.check(facts, amount)
+    if problems:
+        found = [Reason("basket_contradiction", text, path="$.lines") for text in problems]
+        raise ProblemError(UNPROCESSABLE, reasons=found)
+
+
+def _require_store(credential: Credential, store_id: str) -> None:
+    if credential.store_id is not None and credential.store_id != store_id:
+        raise ProblemError(STORE_NOT_ALLOWED)
+
+
+def _contradiction(code: str, message: str, path: str) -> ProblemError:
+    return ProblemError(UNPROCESSABLE, reasons=[Reason(code, message, path=path)])
+
+
+def _json(status: int, body: Any) -> Answer:
+    return Answer(status, msgspec.json.encode(body))

@@ -1,0 +1,69 @@
+"""Reversal by key over HTTP."""
+
+from schemas.reversals import Reversal, ReversalCreate
+from service.kernel import database
+from service.kernel.http import Answer, Call, Route, handler
+from service.kernel.problems import UNAVAILABLE, ProblemError
+from service.kernel.sql import SQL
+from service.ledger import door, reasons
+from service.ledger.batch import Settled
+from service.ledger.commands import Reverse
+
+SCOPE, ANY_CLIENT = "reversals:write", "reversals:any"
+TRIES_MAX = 5
+
+CREATE = Route(
+    method="POST",
+    path="/v1/reversals",
+    operation_id="create_reversal",
+    tag="Reversals",
+    scope=SCOPE,
+    summary="Undo by idempotency key (冲正)",
+    description="For a till that never got an answer and gives the sale up: undoes what is left of the operation with "
+    "this key, or blocks the key if the operation never arrived. Reversals of another client's key need reversals:any.",
+    body=ReversalCreate,
+    answers={201: Reversal},
+    idempotent=True,
+    example_body={"idempotency_key": "POS12-20260301-000481", "reason": "no answer, sale given up"},
+    errors=(
+        reasons.REVERSAL_REFUSED,
+        reasons.KEY_REUSED,
+        reasons.KEY_REVERSED,
+        reasons.REQUEST_IN_PROGRESS,
+        reasons.STORE_NOT_ALLOWED,
+        reasons.UNPROCESSABLE,
+        reasons.MERCHANT_SUSPENDED,
+    ),
+)
+
+
+async def create(call: Call, body: ReversalCreate) -> Answer:
+    """Find what the key did, then undo it; looked up again when the key's request arrives in between."""
+    if body.idempotency_key == call.idempotency_key:
+        raise ProblemError(reasons.UNPROCESSABLE, "A reversal needs a key of its own.")
+    target = door.key_hash(call.state.keys, body.idempotency_key)
+    any_client = ANY_CLIENT in call.credential.scopes
+    for _ in range(TRIES_MAX):
+        operation_id, number, store_id = await _locate(call, target)
+        intent = Reverse(target, operation_id, any_client, body.reason)
+        settled = await door.attempt(
+            call, SCOPE, body, intent, number, store_id or call.credential.store_id
+        )
+        if isinstance(settled, Settled):
+            return Answer(settled.status, settled.body, settled.replayed)
+    raise ProblemError(UNAVAILABLE)
+
+
+async def _locate(call: Call, key_hash: bytes) -> tuple[str | None, str, str | None]:
+    """The operation a key led to, its card's number and its store: (None, "", None) for a key not seen."""
+    merchant_id = call.credential.merchant_id
+    async with database.tenant(call.state.pool, merchant_id) as connection:
+        row = await connection.fetchrow(SQL["ledger.locate_key"], merchant_id, key_hash)
+    return (
+        (row["operation_id"], row["card_number"] or "", row["store_id"])
+        if row
+        else (None, "", None)
+    )
+
+
+HANDLERS = [handler(CREATE, create)]

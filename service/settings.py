@@ -1,0 +1,106 @@
+"""Settings: one Struct, read from the environment, refused by name when wrong."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+
+class SettingsError(ValueError):
+    """A setting is missing or out of bounds; the message names it."""
+
+
+class Settings(Struct, frozen=True):
+    """Everything that can be set. The environment variable is the field's name in upper case, `KAFANG_` first."""
+
+    # Where the application connects (a role bound by row-level security); empty: Kafang starts its own PostgreSQL.
+    database_url: str = ""
+    # The owner of the schema, for migrations and `verify`; needed only with database_url.
+    migration_url: str = ""
+    # At least 64 hexadecimal characters, kept outside the database; required with database_url, else made and kept in data_dir.
+    secret_key: Annotated[str, Meta(pattern="^([0-9a-f]{64,})?$")] = ""
+    data_dir: str = ".kafang"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535)] = 8321
+    workers: Annotated[int, Meta(ge=1, le=64)] = 2
+    lanes: Annotated[int, Meta(ge=1, le=64)] = 4
+    batch_max: Annotated[int, Meta(ge=1, le=1000)] = 128
+    queue_max: Annotated[int, Meta(ge=1, le=100_000)] = 4096
+    reader_connections: Annotated[int, Meta(ge=1, le=100)] = 8
+    # How long the writer goes on trying to settle a request before it answers "unknown" or "unavailable".
+    patience_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    # Development only: serve on a database that could lose an acknowledged commit.
+    allow_unsafe_durability: bool = False
+
+    def secret(self) -> bytes:
+        """The service's secret."""
+        return bytes.fromhex(self.secret_key)
+
+
+_NAMES = {"DATABASE_URL": "database_url"} | {
+    f"KAFANG_{name.upper()}": name for name in Settings.__struct_fields__
+}
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings. Raises SettingsError naming every variable that is wrong or unknown."""
+    environment = os.environ if environment is None else environment
+    unknown = sorted(
+        name
+        for name in environment
+        if name.startswith("KAFANG_") and name not in _NAMES and name not in _OTHERS
+    )
+    if unknown:
+        raise SettingsError(
+            f"unknown settings: {', '.join(unknown)}; known are {', '.join(sorted(_NAMES))}"
+        )
+    given = {field: environment[name] for name, field in _NAMES.items() if environment.get(name)}
+    problems = []
+    for name, field in _NAMES.items():
+        if field in given and environment.get(name):
+            try:
+                msgspec.convert({field: given[field]}, Settings, strict=False)
+            except msgspec.ValidationError as error:
+                problems.append(f"{name}: {str(error).split(' - at')[0]}")
+    if problems:
+        raise SettingsError("; ".join(problems))
+    settings = msgspec.convert(given, Settings, strict=False)
+    if settings.database_url and not settings.secret_key:
+        raise SettingsError(
+            "KAFANG_SECRET_KEY is required with DATABASE_URL: 64 hexadecimal characters, the same on every host"
+        )
+    return settings
+
+
+# Read by the embedded PostgreSQL, not by this Struct.
+_OTHERS = {"KAFANG_PG_BIN"}
+
+
+def with_kept_secret(settings: Settings) -> Settings:
+    """The settings with the secret kept in data_dir, made there (0600) on first use."""
+    if settings.secret_key:
+        return settings
+    folder = Path(settings.data_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "secret_key"
+    if not file.exists():
+        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(32))
+    return msgspec.structs.replace(settings, secret_key=file.read_text("ascii").strip())
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, for worker processes."""
+    values = {field: getattr(settings, field) for field in Settings.__struct_fields__}
+    named = {
+        f"KAFANG_{field.upper()}": str(value) for field, value in values.items() if value != ""
+    }
+    if settings.database_url:
+        named["DATABASE_URL"] = named.pop("KAFANG_DATABASE_URL")
+    return named

@@ -1,0 +1,106 @@
+"""The story of a template: checked as a whole, published once, never changed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from schemas.problems import Reason
+from schemas.templates import CardTemplateCreate, CardTemplateList
+from service.kernel import database
+from service.kernel.http import Answer, Call, object_id
+from service.kernel.problems import NOT_FOUND, ProblemError
+from service.ledger.reading import reading
+from service.ledger.reasons import UNPROCESSABLE
+from service.rules import ladder, periods
+from service.templates import store
+
+WRITE, READ = "templates:write", "templates:read"
+RANDOM_DIGITS_MIN = 8
+
+
+async def create(call: Call, body: CardTemplateCreate) -> Answer:
+    """Publish version 1, or say everything that contradicts itself."""
+    async with reading(call, WRITE) as tenant:
+        known = await store.known_stores(tenant, body.stores.ids)
+        currency = tenant.merchant.currency
+    reasons = list(_contradictions(body, currency, known))
+    if reasons:
+        raise ProblemError(UNPROCESSABLE, reasons=reasons)
+    async with database.tenant(call.state.pool, call.credential.merchant_id) as connection:
+        template = await store.publish(connection, call.credential.merchant_id, body)
+    return _json(201, template)
+
+
+async def read(call: Call, _: None) -> Answer:
+    """The latest version of a template."""
+    template_id = object_id(call, "template_id", "tpl")
+    async with reading(call, READ) as tenant:
+        template = await store.latest(tenant, template_id)
+    if template is None:
+        raise ProblemError(NOT_FOUND)
+    return _json(200, template)
+
+
+async def browse(call: Call, _: None) -> Answer:
+    """Templates, newest first."""
+    limit, before = call.query.limit, store.cursor(call.query.cursor)
+    async with reading(call, READ) as tenant:
+        found = await store.page(tenant, before, limit)
+    following = store.encode_cursor(found[-1].id) if len(found) == limit else None
+    return _json(200, CardTemplateList(found, following))
+
+
+def _contradictions(
+    body: CardTemplateCreate, currency: str, known_stores: set[str]
+) -> Iterator[Reason]:
+    """What no schema can express."""
+    if body.currency != currency:
+        yield Reason(
+            "currency_mismatch",
+            "The merchant has one currency.",
+            path="$.currency",
+            allowed=[currency],
+        )
+    free = body.numbering.digits - len(body.numbering.prefix) - 1
+    if free < RANDOM_DIGITS_MIN:
+        text = f"Leaves {free} random digits; at least {RANDOM_DIGITS_MIN} are needed against guessing."
+        yield Reason("number_space_too_small", text, path="$.numbering.digits")
+    elif body.max_cards is not None and body.max_cards > 10**free // 1000:
+        yield Reason(
+            "number_space_too_small",
+            "max_cards needs a thousand times as many numbers.",
+            path="$.max_cards",
+        )
+    if body.stores.mode == "all" and body.stores.ids:
+        yield Reason("store_scope", "`all` takes no ids.", path="$.stores.ids")
+    for position, store_id in enumerate(body.stores.ids):
+        if store_id not in known_stores:
+            yield Reason(
+                "store_unknown", "The merchant has no such store.", path=f"$.stores.ids[{position}]"
+            )
+    if body.validity is not None:
+        yield from _period(body.validity.period, "$.validity.period")
+    for position, step in enumerate(body.top_up_rules):
+        if step.bonus_validity is not None:
+            yield from _period(step.bonus_validity, f"$.top_up_rules[{position}].bonus_validity")
+        if step.pay + step.bonus > body.max_balance:
+            yield Reason(
+                "max_balance_exceeded",
+                "Pay and bonus pass max_balance.",
+                path=f"$.top_up_rules[{position}]",
+            )
+    steps = [ladder.Step(step.pay, step.bonus, step.bonus_validity) for step in body.top_up_rules]
+    for text in ladder.check(steps):
+        yield Reason("ladder", text, path="$.top_up_rules")
+
+
+def _period(period: str, path: str) -> Iterator[Reason]:
+    try:
+        periods.parse(period)
+    except ValueError as error:
+        yield Reason("invalid_period", str(error), path=path)
+
+
+def _json(status: int, body: Any) -> Answer:
+    return Answer(status, msgspec.json.encode(body))

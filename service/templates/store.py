@@ -1,0 +1,86 @@
+"""Templates as rows."""
+
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from schemas.problems import Reason
+from schemas.templates import CardTemplate, CardTemplateCreate
+from service.kernel import database
+from service.kernel.ids import is_id, new_id
+from service.kernel.problems import INVALID_REQUEST, ProblemError
+from service.kernel.sql import SQL
+from service.ledger.reading import Reading
+
+_FIRST = "tpl_" + "~"
+
+
+class _Row(Struct):
+    template_id: str
+    version: int
+    rules: str
+    published_at: datetime
+
+
+async def publish(
+    connection: database.Connection, merchant_id: str, rules: CardTemplateCreate
+) -> CardTemplate:
+    """A new template, published as version 1; raises the epoch."""
+    row = await database.one(
+        connection,
+        "templates.publish",
+        _Row,
+        merchant_id,
+        new_id("tpl"),
+        msgspec.json.encode(rules).decode("utf-8"),
+        rules.max_cards,
+    )
+    assert row is not None
+    return _template(row)
+
+
+async def latest(tenant: Reading, template_id: str) -> CardTemplate | None:
+    """The latest version, or None."""
+    row = await database.one(
+        tenant.connection, "templates.latest", _Row, tenant.merchant.merchant_id, template_id
+    )
+    return None if row is None else _template(row)
+
+
+async def page(tenant: Reading, before: str, limit: int) -> list[CardTemplate]:
+    """Templates older than an id, newest first."""
+    rows = await database.many(
+        tenant.connection, "templates.page", _Row, tenant.merchant.merchant_id, before, limit
+    )
+    return [_template(row) for row in rows]
+
+
+async def known_stores(tenant: Reading, store_ids: list[str]) -> set[str]:
+    """Which of these stores the merchant has."""
+    rows = await tenant.connection.fetch(
+        SQL["tenant.stores"], tenant.merchant.merchant_id, store_ids
+    )
+    return {row["store_id"] for row in rows}
+
+
+def cursor(text: str | None) -> str:
+    """The id a page goes on before. Raises 400 for anything else."""
+    if text is None:
+        return _FIRST
+    if not is_id("tpl", text):
+        reason = Reason(
+            "invalid_cursor", "Use next_cursor of the page before.", path="$query.cursor"
+        )
+        raise ProblemError(INVALID_REQUEST, reasons=[reason])
+    return text
+
+
+def encode_cursor(template_id: str) -> str:
+    """The cursor of the page after this template."""
+    return template_id
+
+
+def _template(row: _Row) -> CardTemplate:
+    rules = msgspec.json.decode(row.rules, type=CardTemplateCreate)
+    return CardTemplate(row.template_id, row.version, "published", rules, row.published_at)

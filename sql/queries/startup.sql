@@ -1,0 +1,23 @@
+-- Checks of the server and the role before anything is served.
+
+-- name: durability
+-- Settings that would let an acknowledged commit be lost.
+select name, setting from pg_settings
+where name in ('fsync', 'full_page_writes', 'synchronous_commit') and setting = 'off';
+
+-- name: role
+-- What the connected role could do beyond its duty.
+select r.rolname as role, r.rolsuper as superuser, r.rolbypassrls as bypasses_rls,
+  exists (select from pg_class c where c.relowner = r.oid and c.relnamespace = 'public'::regnamespace) as owns_tables,
+  not pg_has_role(r.oid, 'kafang_app', 'member') as not_member
+from pg_roles r where r.rolname = current_user;
+
+-- name: unprotected_tables
+-- Tables with a tenant column that row-level security does not bind.
+select c.relname as table
+from pg_class c
+join pg_attribute a on a.attrelid = c.oid and a.attname = 'merchant_id'
+where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+  and not (c.relrowsecurity and c.relforcerowsecurity
+           and exists (select from pg_policy p where p.polrelid = c.oid))
+order by 1;
