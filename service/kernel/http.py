@@ -1,30 +1,34 @@
-"""From HTTP to one call of an operation and back: the only place that knows headers, bodies and status codes.
+"""From HTTP to one call of an operation and back: the only place that knows headers and bodies.
 
-A route is declared with its body, its answers and every error it can give; the same declaration serves the request and
-the contract (`kernel/openapi.py`). Bodies are decoded here, strictly: the framework's own conversion is lenient (it takes
-"5" for 5), which a ledger must not be.
+A route is declared with its body, its answers and every error it can give; the same declaration
+serves the request and the contract (`kernel/openapi.py`). Bodies are decoded here, strictly: the
+framework's own conversion is lenient (it takes "5" for 5), which a ledger must not be.
 
-Order of checks: path and method, credential (401), scope (403), media type (415), size (413), idempotency key (400),
-body (400, all problems at once), then the operation.
+Order of checks: path and method, credential (401), scope (403), media type (415), size (413),
+idempotency key (400), query and body (400, all problems at once), then the operation.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
 from typing import Any, Literal, NamedTuple, cast
+from urllib.parse import parse_qsl
 
 from litestar import HttpMethod, Request
-from litestar.enums import MediaType
-from litestar.handlers import HTTPRouteHandler, route as litestar_route
-from litestar.response import Response
-from litestar.types import Scope
+from litestar.handlers import HTTPRouteHandler
+from litestar.handlers import route as litestar_route
+from litestar.types import ASGIApp, Receive, Scope
 from msgspec import Struct
 
 from schemas.problems import Reason
-from service.kernel import problems, tokens, validation
+from service.kernel import logs, metrics, problems, tokens, validation
 from service.kernel.auth import Credential, require_scope
-from service.kernel.ids import new_id
+from service.kernel.errors import error_reply
+from service.kernel.ids import is_id
 from service.kernel.problems import Code, ProblemError
+from service.kernel.replies import JSON, Reply, reply, request_id_of
 
-JSON = "application/json"
+BODY_MAX_BYTES = 2**20
+REPLAYED = {"Idempotent-Replayed": "true"}
 KEY_LENGTH = range(8, 129)
 
 Authenticate = Callable[[tokens.Token], Awaitable[Credential | None]]
@@ -40,7 +44,7 @@ class Answer(NamedTuple):
 
 
 class Call(Struct):
-    """One authenticated request, as an operation sees it. `state` holds the application's long-lived parts."""
+    """One authenticated request, as an operation sees it; `state` is the application's."""
 
     state: Any
     credential: Credential
@@ -52,7 +56,10 @@ class Call(Struct):
 
 
 class Route(Struct, frozen=True):
-    """A declared route: what it takes, what it can answer, and the words for whoever integrates it."""
+    """A declared route: what it takes, what it can answer, and the words for who integrates it.
+
+    An empty `scope` means that no credential is needed: see `open_handler`.
+    """
 
     method: Literal["GET", "POST"]
     path: str
@@ -70,12 +77,9 @@ class Route(Struct, frozen=True):
     example_answer: Any = None
 
 
-COMMON_ERRORS = (
-    problems.UNAUTHENTICATED,
-    problems.FORBIDDEN,
-    problems.INTERNAL_ERROR,
-    problems.UNAVAILABLE,
-)
+COMMON_ERRORS = (problems.INTERNAL_ERROR, problems.UNAVAILABLE)
+# INVALID_REQUEST too: a query parameter that a route doesn't know is refused.
+CREDENTIAL_ERRORS = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID_REQUEST)
 BODY_ERRORS = (
     problems.MALFORMED_JSON,
     problems.INVALID_REQUEST,
@@ -85,15 +89,17 @@ BODY_ERRORS = (
 KEY_ERRORS = (problems.KEY_REQUIRED, problems.KEY_INVALID, problems.OUTCOME_UNKNOWN)
 
 Operation = Callable[[Call, Any], Awaitable[Answer]]
+OpenOperation = Callable[[Any], Awaitable[Answer]]
+Serve = Callable[[Scope, Receive], Awaitable[Reply]]
 
 
 def errors_of(declared: Route) -> tuple[Code, ...]:
     """Every error the route can give: its own and those of its shape."""
     codes = COMMON_ERRORS + declared.errors
+    if declared.scope:
+        codes += CREDENTIAL_ERRORS
     if declared.body is not None:
         codes += BODY_ERRORS
-    if declared.query is not None:
-        codes += (problems.INVALID_REQUEST,)
     if declared.idempotent:
         codes += KEY_ERRORS
     if "{" in declared.path:
@@ -102,125 +108,154 @@ def errors_of(declared: Route) -> tuple[Code, ...]:
 
 
 def handler(declared: Route, operation: Operation) -> HTTPRouteHandler:
-    """The framework's handler for a declared route."""
+    """The framework's handler for a declared route whose caller shows a credential."""
+    if not declared.scope:
+        raise ValueError(f"{declared.operation_id} has no scope: use open_handler")
 
-    async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
-        call = await _open(declared, request)
-        body = await _body(declared, request) if declared.body is not None else None
-        return _response(await operation(call, body), call.request_id)
+    async def serve(scope: Scope, receive: Receive) -> Reply:
+        call = await _open(declared, scope)
+        body = None
+        if declared.body is not None:
+            body = validation.body(await _body(receive), declared.body)
+        return _reply(await operation(call, body), call.request_id)
 
-    path = declared.path.replace("}", ":str}")
-    method = cast(HttpMethod, declared.method)
+    return _mounted(declared, serve)
+
+
+def open_handler(declared: Route, operation: OpenOperation) -> HTTPRouteHandler:
+    """For a route that needs no credential; the operation gets the application's state alone."""
+    if declared.scope or declared.body is not None or declared.idempotent:
+        raise ValueError(f"{declared.operation_id} needs a credential: use handler")
+
+    async def serve(scope: Scope, _receive: Receive) -> Reply:
+        return _reply(await operation(scope["litestar_app"].state), request_id_of(scope))
+
+    return _mounted(declared, serve)
+
+
+def object_id(call: Call, name: str, prefix: str) -> str:
+    """A path id; one of the wrong form names nothing and is answered like an absent one."""
+    value = call.path[name]
+    if not is_id(prefix, value):
+        raise ProblemError(problems.NOT_FOUND)
+    return value
+
+
+def _mounted(declared: Route, serve: Serve) -> HTTPRouteHandler:
+    """Serve every request of a route: errors become answers, and each answer is counted."""
+
+    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
+        started = perf_counter()
+        scope = request.scope
+        try:
+            answer = await serve(scope, request.receive)
+        except Exception as error:
+            answer = error_reply(error, scope)
+        _record(declared, scope, answer.status, perf_counter() - started)
+        return answer
+
     return litestar_route(
-        path,
-        http_method=[method],
+        declared.path.replace("}", ":str}"),
+        http_method=[cast(HttpMethod, declared.method)],
         status_code=200,
         name=declared.operation_id,
         opt={"declared": declared},
     )(handle)
 
 
-def request_id_of(scope: Scope) -> str:
-    """The id of this request, made on first use."""
-    state = scope["state"]
-    if "request_id" not in state:
-        state["request_id"] = new_id("req")
-    return cast(str, state["request_id"])
-
-
-def problem_response(error: ProblemError, request_id: str) -> Response[bytes]:
-    """The answer for an error."""
-    headers = {"X-Request-Id": request_id, **error.headers}
-    if error.code.status == 503:
-        headers.setdefault("Retry-After", "1")
-    return Response(
-        error.body(request_id),
-        status_code=error.code.status,
-        headers=headers,
-        media_type=problems.MEDIA_TYPE,
+def _record(declared: Route, scope: Scope, status: int, seconds: float) -> None:
+    metrics.count_request(declared.operation_id, status, seconds)
+    credential = scope["state"].get("credential")
+    request_id = request_id_of(scope)
+    logs.log_request(
+        declared.method, declared.operation_id, status, seconds, request_id, credential
     )
 
 
-def object_id(call: Call, name: str, prefix: str) -> str:
-    """A path id; one of the wrong form names nothing and is answered like an absent one."""
-    value = call.path[name]
-    if not value.startswith(prefix + "_") or len(value) != 30:
-        raise ProblemError(problems.NOT_FOUND)
-    return value
+def _headers(scope: Scope) -> dict[bytes, bytes]:
+    """Headers by lower-case name; one sent twice is joined by a line break, which none may hold."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        headers[name] = headers[name] + b"\n" + value if name in headers else value
+    return headers
 
 
-async def _open(declared: Route, request: Request[Any, Any, Any]) -> Call:
-    request_id = request_id_of(request.scope)
-    credential = await _credential(request)
+async def _open(declared: Route, scope: Scope) -> Call:
+    """Check all but the body, in the order given on top."""
+    state = scope["litestar_app"].state
+    request_id = request_id_of(scope)
+    headers = _headers(scope)
+    credential = await _credential(state, headers)
+    scope["state"]["credential"] = credential
     require_scope(credential, declared.scope)
     if declared.body is not None:
-        _require_json(request)
-    key = _idempotency_key(request) if declared.idempotent else ""
-    query = (
-        validation.query(request.query_params.multi_items(), declared.query)
-        if declared.query
-        else None
-    )
-    if declared.query is None and request.scope["query_string"]:
-        raise ProblemError(
-            problems.INVALID_REQUEST,
-            reasons=[
-                Reason("unknown_field", "This route takes no query parameters.", path="$query")
-            ],
-        )
+        _require_json(headers)
+        _require_small(headers)
+    key = _idempotency_key(headers) if declared.idempotent else ""
+    query = _query(declared, scope["query_string"])
     return Call(
-        request.app.state,
-        credential,
-        request_id,
-        declared.operation_id,
-        request.path_params,
-        key,
-        query,
+        state, credential, request_id, declared.operation_id, scope["path_params"], key, query
     )
 
 
-async def _credential(request: Request[Any, Any, Any]) -> Credential:
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+async def _credential(state: Any, headers: dict[bytes, bytes]) -> Credential:
+    scheme, _, text = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     token = tokens.parse(text) if scheme.lower() == "bearer" else None
-    credential = await request.app.state.authenticate(token) if token else None
+    credential = await state.authenticate(token) if token else None
     if credential is None:
         raise ProblemError(problems.UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
     return cast(Credential, credential)
 
 
-def _require_json(request: Request[Any, Any, Any]) -> None:
-    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
-    charset = parameters.strip().lower()
-    if media_type.strip().lower() != JSON or charset not in (
-        "",
-        "charset=utf-8",
-        'charset="utf-8"',
-    ):
+def _require_json(headers: dict[bytes, bytes]) -> None:
+    text = headers.get(b"content-type", b"").decode("latin-1").lower()
+    media_type, _, parameters = text.partition(";")
+    charset = parameters.strip()
+    if media_type.strip() != JSON or charset not in ("", "charset=utf-8", 'charset="utf-8"'):
         raise ProblemError(problems.UNSUPPORTED_MEDIA_TYPE)
 
 
-def _idempotency_key(request: Request[Any, Any, Any]) -> str:
-    values = request.headers.getall("idempotency-key", [])
-    if not values:
+def _require_small(headers: dict[bytes, bytes]) -> None:
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length[:20]) > BODY_MAX_BYTES:
+        raise ProblemError(problems.PAYLOAD_TOO_LARGE)
+
+
+def _idempotency_key(headers: dict[bytes, bytes]) -> str:
+    value = headers.get(b"idempotency-key")
+    if value is None:
         raise ProblemError(problems.KEY_REQUIRED)
-    key = values[0]
-    if len(values) > 1 or len(key) not in KEY_LENGTH or not key.isascii() or not key.isprintable():
+    key = value.decode("latin-1")
+    if len(key) not in KEY_LENGTH or not key.isascii() or not key.isprintable():
         raise ProblemError(problems.KEY_INVALID)
     return key
 
 
-async def _body(declared: Route, request: Request[Any, Any, Any]) -> Any:
-    return validation.body(await request.body(), declared.body)
+def _query(declared: Route, raw: bytes) -> Any:
+    if declared.query is not None:
+        pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True)
+        return validation.query(pairs, declared.query)
+    if raw:
+        reason = Reason("unknown_field", "This route takes no query parameters.", path="$query")
+        raise ProblemError(problems.INVALID_REQUEST, reasons=[reason])
+    return None
 
 
-def _response(answer: Answer, request_id: str) -> Response[bytes]:
-    headers = {"X-Request-Id": request_id}
-    if answer.replayed:
-        headers["Idempotent-Replayed"] = "true"
+async def _body(receive: Receive) -> bytes:
+    """The body; reading stops at the limit, so that no caller fills the memory."""
+    body = bytearray()
+    while True:
+        event = await receive()
+        if event["type"] != "http.request":
+            raise ProblemError(problems.MALFORMED_JSON, "The body ended before its end.")
+        body += event["body"]
+        if len(body) > BODY_MAX_BYTES:
+            raise ProblemError(problems.PAYLOAD_TOO_LARGE)
+        if not event.get("more_body", False):
+            return bytes(body)
+
+
+def _reply(answer: Answer, request_id: str) -> Reply:
     media_type = answer.media_type if answer.status < 400 else problems.MEDIA_TYPE
-    return Response(
-        answer.body,
-        status_code=answer.status,
-        headers=headers,
-        media_type=media_type or MediaType.JSON,
-    )
+    extra = REPLAYED if answer.replayed else None
+    return reply(answer.status, answer.body, request_id, media_type, extra)

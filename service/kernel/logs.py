@@ -33,7 +33,7 @@ _access = False
 log: structlog.stdlib.BoundLogger = structlog.get_logger("kafang")
 
 
-def configure(level: str, access: bool) -> None:
+def configure(level: str, access: bool = False) -> None:
     """Set up logging of this process, the libraries' too; `access` logs every request."""
     global _access
     _access = access

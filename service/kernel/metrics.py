@@ -4,17 +4,19 @@ Measured on several workers' mapped files: a labelled counter costs 2.7 us, a hi
 a plain int 0.2 us, and a request needs three of them. So a scrape is up to a second behind for the
 other workers, and a killed worker's last second of counts is lost; the ledger is the truth.
 
-With several workers the starter sets PROMETHEUS_MULTIPROC_DIR to a fresh folder before this module
-is imported; without it the counts of this process are served.
+With several workers the starter sets PROMETHEUS_MULTIPROC_DIR to a fresh folder before it starts
+them; without it the counts of this process are served.
 """
 
 import asyncio
 import os
 from bisect import bisect_left
 from collections import defaultdict
+from functools import cache, partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import values as prometheus_values
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
@@ -29,9 +31,15 @@ _registry = CollectorRegistry()
 class Tally:
     """A counter that waits in plain ints."""
 
+    target: Counter
+
     def __init__(self, name: str, text: str, *labels: str) -> None:
-        self.target = Counter(name, text, labels, registry=_registry)
+        self.make = partial(Counter, name, text, labels, registry=_registry)
         self.waiting: defaultdict[tuple[str, ...], int] = defaultdict(int)
+
+    def open(self) -> None:
+        """Make the library's counter."""
+        self.target = self.make()
 
     def flush(self) -> None:
         """Hand over what waits."""
@@ -43,8 +51,10 @@ class Tally:
 class Spread:
     """A histogram that waits in plain numbers: one row of counts per label values, its sum last."""
 
+    target: Histogram
+
     def __init__(self, name: str, text: str, bounds: tuple[float, ...], *labels: str) -> None:
-        self.target = Histogram(name, text, labels, buckets=bounds, registry=_registry)
+        self.make = partial(Histogram, name, text, labels, buckets=bounds, registry=_registry)
         self.bounds = bounds
         self.waiting: dict[tuple[str, ...], list[float]] = {}
 
@@ -55,6 +65,10 @@ class Spread:
             row = self.waiting[labels] = [0] * (len(self.bounds) + 2)
         row[bisect_left(self.bounds, value)] += 1
         row[-1] += value
+
+    def open(self) -> None:
+        """Make the library's histogram."""
+        self.target = self.make()
 
     def flush(self) -> None:
         """Hand over what waits; the library adds many values at once only from its inside."""
@@ -75,12 +89,6 @@ _batch_size = Spread("kafang_batch_size", "Commands in one commit.", SIZES)
 _commit_seconds = Spread("kafang_commit_seconds", "Time of one commit.", SECONDS)
 _misses = Tally("kafang_misses", "Commands decided again on newer state.")
 _retries = Tally("kafang_retries", "Batches sent again after a database error.", "reason")
-_queue_length = Gauge(
-    "kafang_queue_length",
-    "Commands waiting for a batch.",
-    multiprocess_mode="livesum",
-    registry=_registry,
-)
 _all = (
     _requests,
     _seconds,
@@ -134,9 +142,26 @@ def set_queue_length(commands: int) -> None:
 
 def flush() -> None:
     """Hand everything that waits to the library."""
+    queue_length = _opened()
     for waiting in _all:
         waiting.flush()
-    _queue_length.set(_queued)
+    queue_length.set(_queued)
+
+
+@cache
+def _opened() -> Gauge:
+    """Open everything at the first flush, so that a worker makes its files, not its parent."""
+    if MULTIPROCESS_DIR in os.environ:
+        # The library chose when it was imported, which a forked worker's parent may have done.
+        prometheus_values.ValueClass = prometheus_values.MultiProcessValue()  # type: ignore[no-untyped-call]
+    for waiting in _all:
+        waiting.open()
+    return Gauge(
+        "kafang_queue_length",
+        "Commands waiting for a batch.",
+        multiprocess_mode="livesum",
+        registry=_registry,
+    )
 
 
 async def keep_flushing() -> None:

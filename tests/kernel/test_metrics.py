@@ -9,8 +9,14 @@ import pytest
 
 from service.kernel import metrics
 
+# The library is imported before the folder is known, as in the parent of a forked worker.
 WORKER = """
+import os
+folder = os.environ.pop("PROMETHEUS_MULTIPROC_DIR")
 from service.kernel import metrics
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+if os.fork():
+    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
 metrics.count_request("redeem", 201, 0.004)
 metrics.count_request("redeem", 201, 0.3)
 metrics.count_operation("redemption", "captured")

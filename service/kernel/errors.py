@@ -1,0 +1,87 @@
+"""Whatever goes wrong becomes a problem: ours, the framework's, and what nobody foresaw."""
+
+import re
+from functools import cache
+from typing import Any
+
+from litestar import Request
+from litestar.exceptions import HTTPException
+from litestar.response import Response
+from litestar.routes import HTTPRoute
+from litestar.types import ExceptionHandlersMap, Scope
+
+from schemas.problems import Outcome, Reason
+from service.kernel import logs, metrics, problems
+from service.kernel.problems import Code, ProblemError
+from service.kernel.replies import Reply, problem_reply, request_id_of
+
+UNMATCHED = "unmatched"  # The route's name in metrics when no route was found.
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_BY_STATUS: dict[int, Code] = {
+    404: problems.NOT_FOUND,
+    405: problems.METHOD_NOT_ALLOWED,
+    413: problems.PAYLOAD_TOO_LARGE,
+    415: problems.UNSUPPORTED_MEDIA_TYPE,
+}
+
+
+def error_reply(error: Exception, scope: Scope) -> Reply:
+    """The answer for any exception; an unforeseen one is logged with its trace, never shown."""
+    problem = _problem(error, scope)
+    metrics.count_refusal(problem.code.code)
+    return problem_reply(problem, request_id_of(scope))
+
+
+def exception_handlers() -> ExceptionHandlersMap:
+    """For the framework: what fails outside our routes, an unknown path for one."""
+    return {Exception: _respond}
+
+
+def _respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    reply = error_reply(error, request.scope)
+    metrics.count_request(UNMATCHED, reply.status, 0)
+    headers = {name.decode(): value.decode() for name, value in reply.headers}
+    return Response(reply.body, status_code=reply.status, headers=headers)
+
+
+def _problem(error: Exception, scope: Scope) -> ProblemError:
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        return _framework_problem(error, scope)
+    logs.log.error(
+        "unforeseen", request_id=request_id_of(scope), method=_method(scope), exc_info=error
+    )
+    # A fault may strike after the commit: only reading surely changed nothing.
+    outcome: Outcome = "not_applied" if _method(scope) in _SAFE_METHODS else "unknown"
+    return ProblemError(problems.INTERNAL_ERROR, outcome=outcome)
+
+
+def _framework_problem(error: HTTPException, scope: Scope) -> ProblemError:
+    code = _BY_STATUS.get(error.status_code)
+    if code is None:
+        return ProblemError(
+            problems.INVALID_REQUEST, reasons=[Reason("invalid_value", f"{error.detail}.")]
+        )
+    headers = {"Allow": ", ".join(_allowed(scope))} if code.status == 405 else {}
+    return ProblemError(code, headers=headers)
+
+
+def _allowed(scope: Scope) -> list[str]:
+    """The methods of every route with this path."""
+    methods: set[str] = set()
+    for route in scope["litestar_app"].routes:
+        if isinstance(route, HTTPRoute) and _pattern(route.path_format).fullmatch(scope["path"]):
+            methods.update(route.methods)
+    return sorted(methods)
+
+
+@cache
+def _pattern(path_format: str) -> re.Pattern[str]:
+    """`/v1/cards/{card_id}` as an expression that matches its paths."""
+    parts = re.split(r"\{[^}]*\}", path_format)
+    return re.compile("[^/]+".join(map(re.escape, parts)) + "/?")
+
+
+def _method(scope: Scope) -> str:
+    return str(scope.get("method", ""))
