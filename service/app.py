@@ -1,6 +1,8 @@
 """The application: every route in one list, the long-lived parts opened and closed with it."""
 
+import asyncio
 import functools
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -14,14 +16,22 @@ import service.reversals.routes
 import service.templates.routes
 import service.top_ups.routes
 from service import health
-from service.kernel import database, errors, logs
+from service.kernel import database, errors, logs, metrics, openapi
 from service.kernel.auth import Credential
-from service.kernel.http import BODY_MAX_BYTES
+from service.kernel.http import BODY_MAX_BYTES, Route
 from service.kernel.tokens import Token
 from service.ledger.door import Keys
 from service.ledger.terms import Terms
 from service.ledger.writer import Writer
 from service.settings import Settings, load
+
+
+DESCRIPTION = """Kafang issues and redeems stored-value cards.
+
+Amounts are integers in minor units with their currency. Every write that moves value needs an
+`Idempotency-Key`: store it before you send, and after a time-out send the same request with the
+same key. Errors are problem+json with a stable `code`, all `reasons` at once, and `outcome` and
+`retry` that say what happened and what to do next."""
 
 
 def handlers() -> Sequence[HTTPRouteHandler]:
@@ -37,12 +47,20 @@ def handlers() -> Sequence[HTTPRouteHandler]:
     ]
 
 
+def openapi_text() -> str:
+    """The contract as committed in openapi/openapi.json: indented, stable, with a final newline."""
+    declared = [handler.opt.get("declared") for handler in handlers()]
+    routes = [route for route in declared if isinstance(route, Route)]
+    document = openapi.document(routes, "Kafang", "1.0", DESCRIPTION)
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
 def create_app(settings: Settings | None = None) -> Litestar:
     """The ASGI application; settings come from the environment unless given."""
     settings = settings or load()
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, access=False)
     return Litestar(
-        route_handlers=handlers(),
+        route_handlers=[*handlers(), *health.UNDOCUMENTED],
         lifespan=[functools.partial(_parts, settings)],
         exception_handlers=errors.exception_handlers(),
         openapi_config=None,
@@ -86,14 +104,16 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
         {
             "pool": pool,
             "terms": terms,
-            "keys": keys,
+            "door_keys": keys,
             "writer": writer,
             "authenticate": authenticate,
-            "settings": settings,
+            "openapi": openapi_text().encode("utf-8"),
         }
     )
+    flushing = asyncio.create_task(metrics.keep_flushing())
     try:
         yield
     finally:
+        flushing.cancel()
         await writer.close()
         await pool.close()

@@ -79,7 +79,7 @@ async def attempt(
     till: Till | None = None,
 ) -> Settled | Relocate:
     """As `perform`, but a reversal whose target moved says so."""
-    keys: Keys = call.state.keys
+    keys: Keys = call.state.door_keys
     command = Command(
         intent,
         call.credential,
@@ -115,7 +115,7 @@ async def consider(
         )
         if tenant is not None and tenant.merchant.epoch == state.epoch:
             break
-    batch = Batch(tenant, state, call.state.keys.quote, new_id)
+    batch = Batch(tenant, state, call.state.door_keys.quote, new_id)
     refusal = batch.unauthorized(command)
     if refusal is not None:
         raise refusal

@@ -41,7 +41,7 @@ async def create(call: Call, body: ReversalCreate) -> Answer:
     """Find what the key did, then undo it; looked up again when the key's request arrives in between."""
     if body.idempotency_key == call.idempotency_key:
         raise ProblemError(reasons.UNPROCESSABLE, "A reversal needs a key of its own.")
-    target = door.key_hash(call.state.keys, body.idempotency_key)
+    target = door.key_hash(call.state.door_keys, body.idempotency_key)
     any_client = ANY_CLIENT in call.credential.scopes
     for _ in range(TRIES_MAX):
         operation_id, number, store_id = await _locate(call, target)

@@ -21,3 +21,7 @@ where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
   and not (c.relrowsecurity and c.relforcerowsecurity
            and exists (select from pg_policy p where p.polrelid = c.oid))
 order by 1;
+
+-- name: ping
+-- Whether the server answers.
+select 1;

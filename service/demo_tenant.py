@@ -1,0 +1,119 @@
+"""The demo merchant of a first start: a test tenant with a store, two keys, a template and a card with money on it.
+
+Test mode only. The keys lie in data_dir, readable by their owner alone; later starts say where.
+"""
+
+import asyncio
+import os
+import secrets
+from datetime import time
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from schemas.templates import CardTemplateCreate, Numbering, TopUpStep
+from service.api_keys import operations as api_keys
+from service.kernel import database, tokens
+from service.kernel.ids import new_id
+from service.ledger.batch import Settled
+from service.ledger.commands import Command, Intent, Issue, TopUp
+from service.ledger.door import Keys
+from service.ledger.terms import Terms
+from service.ledger.writer import Writer
+from service.merchants import operations as merchants
+from service.rules.luhn import new_number
+from service.settings import Settings
+from service.stores import operations as stores
+from service.templates import store as templates
+
+RULES = CardTemplateCreate(
+    name="金卡", currency="CNY", holder="named", numbering=Numbering("8800", 16), max_balance=500_000,
+    drawdown_policy="pro_rata", top_up_rules=[TopUpStep(30_000, 5_000, "P1Y"), TopUpStep(100_000, 20_000, "P1Y")],
+)
+
+
+class DemoTenant(Struct):
+    """What a newcomer needs to try everything; the keys are in files of their own."""
+
+    merchant_id: str
+    store_id: str
+    template_id: str
+    card_id: str
+    card_number: str
+
+
+def welcome(settings: Settings) -> str:
+    """Make the demo tenant on a first start, and say what to do next."""
+    folder = Path(settings.data_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "demo.json"
+    if not file.exists():
+        demo, pos_key, merchant_key = asyncio.run(_make(settings))
+        _keep(folder / "demo_pos_key", pos_key)
+        _keep(folder / "demo_merchant_key", merchant_key)
+        _keep(file, msgspec.json.encode(demo).decode("utf-8"))
+    demo = msgspec.json.decode(file.read_bytes(), type=DemoTenant)
+    base = f"http://{settings.host}:{settings.port}"
+    return "\n".join((
+        f"Kafang serves {base}   (contract: {base}/openapi.json)",
+        f"Demo merchant {demo.merchant_id}, test mode. Test keys: {folder / 'demo_pos_key'} (till), "
+        f"{folder / 'demo_merchant_key'} (merchant). Facts: {file}",
+        "Redeem 88.00 yuan from the demo card:",
+        "",
+        f"  curl -sS {base}/v1/redemptions -H \"Authorization: Bearer $(cat {folder / 'demo_pos_key'})\" \\",
+        "    -H 'Content-Type: application/json' -H \"Idempotency-Key: first-$(date +%s%N)\" \\",
+        "    -d '{\"request_no\":\"TRY-'$(date +%s%N)'\",\"amount\":{\"value\":8800,\"currency\":\"CNY\"},"
+        f"\"sources\":[{{\"card_number\":\"{demo.card_number}\"}}]}}'",
+        "",
+    ))
+
+
+async def _make(settings: Settings) -> tuple[DemoTenant, str, str]:
+    pool = await database.open_pool(settings.database_url, 2)
+    terms = Terms(pool)
+
+    async def connect() -> database.Connection:
+        return await database.connect_writer(settings.database_url, allow_unsafe=settings.allow_unsafe_durability)
+
+    writer = Writer(connect, terms, Keys.of(settings.secret()).quote, lanes=1, batch_max=1, queue_max=10, patience_s=5.0)
+    try:
+        merchant = await merchants.create(pool, "星河美发 (demo)", "test", "CNY", "Asia/Shanghai")
+        store = await stores.create(
+            pool, merchant.merchant_id, "人民广场店", "星河美发管理有限公司", "Asia/Shanghai", time(4)
+        )
+        pos = await api_keys.create(pool, merchant.merchant_id, "demo till", "pos", store.store_id)
+        office = await api_keys.create(pool, merchant.merchant_id, "demo mini-program", "merchant", None)
+        async with database.tenant(pool, merchant.merchant_id) as connection:
+            template = await templates.publish(connection, merchant.merchant_id, RULES)
+        card_id, number = new_id("crd"), new_number("8800", 16, secrets.randbelow)
+        for intent, scope in (
+            (Issue(template.id, card_id, number, True), "cards:write"),
+            (TopUp(300_000, "CNY", "cash", None), "top_ups:write"),
+        ):
+            await _perform(terms, writer, office.token, intent, scope, number, store.store_id)
+    finally:
+        await writer.close()
+        await pool.close()
+    demo = DemoTenant(merchant.merchant_id, store.store_id, template.id, card_id, number)
+    return demo, pos.token, office.token
+
+
+async def _perform(
+    terms: Terms, writer: Writer, key: str, intent: Intent, scope: str, number: str, store_id: str
+) -> None:
+    token = tokens.parse(key)
+    assert token is not None
+    credential = await terms.credential(token.merchant_id, token.secret_hash)
+    assert credential is not None
+    settled = await writer.submit(Command(
+        intent, credential, scope, number, store_id, None, secrets.token_bytes(16), secrets.token_bytes(16), new_id("req")
+    ))
+    if not isinstance(settled, Settled) or settled.status != 201:
+        raise RuntimeError(f"the demo tenant could not be made: {settled}")
+
+
+def _keep(file: Path, text: str) -> None:
+    fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as stream:
+        stream.write(text)
