@@ -1,1 +1,246 @@
-def document(*a, **k): return {}
+"""The contract: an OpenAPI 3.1 document made from the same declarations that serve the requests."""
+
+import re
+from collections.abc import Iterator, Sequence
+from inspect import cleandoc
+from typing import Any
+
+import msgspec
+
+from schemas.problems import Outcome, Problem, Reason
+from service.kernel import problems
+from service.kernel.http import Route, errors_of
+from service.kernel.ids import PATTERN
+from service.kernel.problems import Code
+
+REF = "#/components/schemas/{name}"
+EXAMPLE_REQUEST_ID = "req_0k80m6evi64pjv08or0adqpig5"
+EXAMPLE_REASONS = {
+    problems.INVALID_REQUEST.code: [
+        Reason("missing_field", "This field is required.", "$.amount.currency"),
+        Reason("invalid_value", "Expected `int`, got `str`.", "$.amount.value"),
+    ],
+    problems.FORBIDDEN.code: [
+        Reason("scope_missing", "The key lacks the scope cards:write.", allowed=["cards:write"])
+    ],
+}
+HEADERS: dict[str, Any] = {
+    "X-Request-Id": {
+        "description": "The id of this request; quote it when you ask for help.",
+        "schema": {"type": "string", "examples": [EXAMPLE_REQUEST_ID]},
+    },
+    "Idempotent-Replayed": {
+        "description": "Present when this is the answer to an earlier request with the same key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before sending again.",
+        "schema": {"type": "string", "examples": ["1"]},
+    },
+    "WWW-Authenticate": {
+        "description": "The scheme to use: Bearer.",
+        "schema": {"type": "string", "examples": ["Bearer"]},
+    },
+}
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "One new key for each intended effect, stored before you send. After a time-out "
+    "or a broken connection send the same request with the same key: it happens once, and the "
+    "answer is the first one's.",
+    "schema": {
+        "type": "string",
+        "minLength": 8,
+        "maxLength": 128,
+        "pattern": "^[!-~][ -~]*[!-~]$",
+        "examples": ["POS12-20260301-000481-1"],
+    },
+}
+BEARER: dict[str, Any] = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key (kfk_test_… or kfk_live_…), which names its merchant by itself. "
+    "Each operation names the scope it needs.",
+}
+
+
+def document(routes: Sequence[Route], title: str, version: str, description: str) -> dict[str, Any]:
+    """The document for these routes, the same for the same routes.
+
+    Raises ValueError for two routes of one name, or one method and path, and
+    msgspec.ValidationError for an example that its own schema refuses.
+    """
+    references, components = _schemas(routes)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        methods = paths.setdefault(route.path, {})
+        if route.method.lower() in methods or _names(routes).count(route.operation_id) > 1:
+            raise ValueError(f"{route.operation_id} is declared twice")
+        methods[route.method.lower()] = _operation(route, references, components)
+    for query in _queries(routes):
+        components.pop(_name(references[query]), None)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, "description": description},
+        "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            "examples": _problem_examples(routes),
+            "headers": HEADERS,
+            "parameters": {"IdempotencyKey": IDEMPOTENCY_KEY},
+            "securitySchemes": {"bearer": BEARER},
+        },
+    }
+
+
+def _schemas(routes: Sequence[Route]) -> tuple[dict[Any, Any], dict[str, Any]]:
+    """The reference of each declared type, and the schemas they name."""
+    wanted: dict[Any, None] = {Problem: None}
+    for route in routes:
+        wanted |= dict.fromkeys([route.body, route.query, *route.answers.values()])
+    wanted.pop(None, None)
+    references, components = msgspec.json.schema_components(wanted, ref_template=REF)
+    for component in components.values():
+        if "description" in component:
+            component["description"] = cleandoc(component["description"])
+    return dict(zip(wanted, references, strict=True)), components
+
+
+def _operation(
+    route: Route, references: dict[Any, Any], components: dict[str, Any]
+) -> dict[str, Any]:
+    needs = f"\n\nNeeds the scope `{route.scope}`." if route.scope else ""
+    operation: dict[str, Any] = {
+        "operationId": route.operation_id,
+        "tags": [route.tag],
+        "summary": route.summary,
+        "description": route.description + needs,
+        "security": [{"bearer": [route.scope]}] if route.scope else [],
+    }
+    if route.scope:
+        operation["x-scope"] = route.scope
+    if parameters := [*_parameters(route, references, components)]:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        content = _content(references[route.body], _example(route.example_body, route.body))
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+    operation["responses"] = _answers(route, references) | _refusals(route, references)
+    return operation
+
+
+def _parameters(
+    route: Route, references: dict[Any, Any], components: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    for name in re.findall(r"\{(\w+)\}", route.path):
+        schema = {"type": "string"}
+        if name.endswith("_id"):
+            schema["pattern"] = PATTERN.pattern
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
+    if route.query is not None:
+        query = components[_name(references[route.query])]
+        for name, schema in query["properties"].items():
+            schema = dict(schema)
+            parameter = {"name": name, "in": "query", "required": name in query["required"]}
+            if "description" in schema:
+                parameter["description"] = schema.pop("description")
+            yield parameter | {"schema": schema}
+    if route.idempotent:
+        yield {"$ref": "#/components/parameters/IdempotencyKey"}
+
+
+def _answers(route: Route, references: dict[Any, Any]) -> dict[str, Any]:
+    """The successes; the route's example belongs to the first."""
+    names = ["X-Request-Id"] + ["Idempotent-Replayed"] * route.idempotent
+    answers: dict[str, Any] = {}
+    for position, (status, wanted) in enumerate(route.answers.items()):
+        example = _example(route.example_answer, wanted) if position == 0 else None
+        content = _content(references[wanted] if wanted is not None else {}, example)
+        answers[str(status)] = {
+            "description": _first_line(wanted) or route.summary,
+            "headers": _headers(names),
+            "content": {"application/json": content},
+        }
+    return answers
+
+
+def _refusals(route: Route, references: dict[Any, Any]) -> dict[str, Any]:
+    """The problems, grouped by status, each code with its meaning and an example."""
+    by_status: dict[int, list[Code]] = {}
+    for code in errors_of(route):
+        by_status.setdefault(code.status, []).append(code)
+    return {
+        str(status): _refusal(status, codes, references)
+        for status, codes in sorted(by_status.items())
+    }
+
+
+def _refusal(status: int, codes: list[Code], references: dict[Any, Any]) -> dict[str, Any]:
+    names = ["X-Request-Id"]
+    names += ["WWW-Authenticate"] * (status == 401) + ["Retry-After"] * (status == 503)
+    named = {"properties": {"code": {"enum": [code.code for code in codes]}}}
+    return {
+        "description": "\n".join(
+            f"- `{code.code}`: {code.title}. {code.mend} Retry: {code.retry}." for code in codes
+        ),
+        "headers": _headers(names),
+        "content": {
+            problems.MEDIA_TYPE: {
+                "schema": {"allOf": [references[Problem], named]},
+                "examples": {
+                    code.code: {"$ref": f"#/components/examples/{code.code}"} for code in codes
+                },
+            }
+        },
+    }
+
+
+def _problem_examples(routes: Sequence[Route]) -> dict[str, Any]:
+    """One answer for each code that any route can give."""
+    codes = {code.code: code for route in routes for code in errors_of(route)}
+    return {
+        name: {"summary": code.title, "value": msgspec.json.decode(_problem_body(code))}
+        for name, code in sorted(codes.items())
+    }
+
+
+def _problem_body(code: Code) -> bytes:
+    outcome: Outcome = "unknown" if code is problems.OUTCOME_UNKNOWN else "not_applied"
+    reasons = EXAMPLE_REASONS.get(code.code, [])
+    return problems.render(code, EXAMPLE_REQUEST_ID, code.mend, reasons, outcome)
+
+
+def _example(value: Any, wanted: Any) -> Any:
+    """The example as JSON, after its own schema took it."""
+    if value is None:
+        return None
+    plain = msgspec.to_builtins(value)
+    msgspec.convert(plain, wanted)
+    return plain
+
+
+def _content(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    return {"schema": schema} | ({} if example is None else {"example": example})
+
+
+def _headers(names: list[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _queries(routes: Sequence[Route]) -> set[Any]:
+    """Types that are query parameters only: their fields are listed, they need no schema."""
+    others = {kind for route in routes for kind in (route.body, *route.answers.values())}
+    return {route.query for route in routes} - others - {None}
+
+
+def _names(routes: Sequence[Route]) -> list[str]:
+    return [route.operation_id for route in routes]
+
+
+def _name(reference: dict[str, Any]) -> str:
+    return str(reference["$ref"]).rpartition("/")[2]
+
+
+def _first_line(wanted: Any) -> str:
+    return cleandoc(getattr(wanted, "__doc__", None) or "").partition("\n")[0]
