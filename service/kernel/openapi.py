@@ -14,6 +14,7 @@ from service.kernel.ids import PATTERN
 from service.kernel.problems import Code
 
 REF = "#/components/schemas/{name}"
+SHARED_CODES_MAX = 4
 EXAMPLE_REQUEST_ID = "req_0k80m6evi64pjv08or0adqpig5"
 EXAMPLE_REASONS = {
     problems.INVALID_REQUEST.code: [
@@ -88,6 +89,7 @@ def document(routes: Sequence[Route], title: str, version: str, description: str
         "components": {
             "schemas": dict(sorted(components.items())),
             "examples": _problem_examples(routes),
+            "responses": _shared_refusals(routes, references),
             "headers": HEADERS,
             "parameters": {"IdempotencyKey": IDEMPOTENCY_KEY},
             "securitySchemes": {"bearer": BEARER},
@@ -165,15 +167,36 @@ def _answers(route: Route, references: dict[Any, Any]) -> dict[str, Any]:
     return answers
 
 
-def _refusals(route: Route, references: dict[Any, Any]) -> dict[str, Any]:
-    """The problems, grouped by status, each code with its meaning and an example."""
+def _by_status(route: Route) -> dict[int, list[Code]]:
     by_status: dict[int, list[Code]] = {}
     for code in errors_of(route):
         by_status.setdefault(code.status, []).append(code)
+    return dict(sorted(by_status.items()))
+
+
+def _refusals(route: Route, references: dict[Any, Any]) -> dict[str, Any]:
+    """The problems, grouped by status, each code with its meaning and an example."""
     return {
-        str(status): _refusal(status, codes, references)
-        for status, codes in sorted(by_status.items())
+        str(status): {"$ref": f"#/components/responses/{_shared_name(codes)}"}
+        if len(codes) <= SHARED_CODES_MAX
+        else _refusal(status, codes, references)
+        for status, codes in _by_status(route).items()
     }
+
+
+def _shared_refusals(routes: Sequence[Route], references: dict[Any, Any]) -> dict[str, Any]:
+    """The answers with few codes: many routes give the same, so they are written once."""
+    groups = [group for route in routes for group in _by_status(route).items()]
+    shared = {
+        _shared_name(codes): _refusal(status, codes, references)
+        for status, codes in groups
+        if len(codes) <= SHARED_CODES_MAX
+    }
+    return dict(sorted(shared.items()))
+
+
+def _shared_name(codes: list[Code]) -> str:
+    return ".".join(code.code for code in codes)
 
 
 def _refusal(status: int, codes: list[Code], references: dict[Any, Any]) -> dict[str, Any]:

@@ -1,0 +1,204 @@
+"""The contract says what the declared routes take and answer, and nothing else."""
+
+import json
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+from msgspec import Meta, Struct
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from service.kernel import problems
+from service.kernel.http import Route, errors_of
+from service.kernel.openapi import document
+
+
+class Cup(Struct, forbid_unknown_fields=True):
+    """A cup to fill.
+
+    Its size is in millilitres.
+    """
+
+    size: Annotated[int, Meta(ge=1, le=2**53 - 1, description="Millilitres.")]
+    note: Annotated[str, Meta(max_length=20)] | None = None
+
+
+class Filled(Struct):
+    """A cup that was filled."""
+
+    id: str
+    cup: Cup
+
+
+class CupQuery(Struct, forbid_unknown_fields=True):
+    """Which cups."""
+
+    state: Annotated[Literal["full", "empty"], Meta(description="Their state.")]
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+FILL = Route(
+    method="POST",
+    path="/v1/shelves/{shelf_id}/cups",
+    operation_id="fill_cup",
+    summary="Fill a cup",
+    description="Fills it.",
+    tag="Cups",
+    scope="cups:write",
+    answers={201: Filled, 200: Filled},
+    errors=(problems.PAYLOAD_TOO_LARGE,),
+    body=Cup,
+    idempotent=True,
+    example_body={"size": 250},
+    example_answer=Filled("cup_1", Cup(250)),
+)
+LIST = Route(
+    method="GET",
+    path="/v1/shelves/{shelf_id}/cups",
+    operation_id="list_cups",
+    summary="List cups",
+    description="Lists them.",
+    tag="Cups",
+    scope="cups:read",
+    answers={200: Filled},
+    errors=(),
+    query=CupQuery,
+)
+ALIVE = Route(
+    method="GET",
+    path="/live",
+    operation_id="live",
+    summary="Is it alive?",
+    description="Says so.",
+    tag="Health",
+    scope="",
+    answers={200: Filled},
+    errors=(),
+)
+ROUTES = [FILL, LIST, ALIVE]
+
+
+@pytest.fixture(name="api", scope="module")
+def _api() -> dict[str, Any]:
+    return document(ROUTES, "Cups", "1.0", "Cups on shelves.")
+
+
+def refusals(api: dict[str, Any], route: Route) -> dict[str, Any]:
+    """A route's responses by status, references resolved."""
+    shared = api["components"]["responses"]
+    responses = api["paths"][route.path][route.method.lower()]["responses"]
+    return {
+        status: shared[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
+        for status, answer in responses.items()
+    }
+
+
+def changed(route: Route, **changes: Any) -> Route:
+    return msgspec.structs.replace(route, **changes)
+
+
+def test_it_is_valid(api: dict[str, Any]) -> None:
+    OpenAPIV31SpecValidator(api).validate()
+
+
+def test_a_broken_one_is_not_valid(api: dict[str, Any]) -> None:
+    broken = json.loads(json.dumps(api))
+    del broken["paths"]["/live"]["get"]["responses"]["200"]["description"]
+    assert not OpenAPIV31SpecValidator(broken).is_valid()
+
+
+def test_it_is_the_same_each_time(api: dict[str, Any]) -> None:
+    assert json.dumps(document(ROUTES, "Cups", "1.0", "Cups on shelves.")) == json.dumps(api)
+
+
+def test_every_reference_leads_somewhere(api: dict[str, Any]) -> None:
+    text = json.dumps(api)
+    references = {part.split('"')[0] for part in text.split('"$ref": "#/')[1:]}
+    assert len(references) > 10
+    for reference in references:
+        here: Any = api
+        for step in reference.split("/"):
+            here = here[step]
+
+
+def test_a_write(api: dict[str, Any]) -> None:
+    write = api["paths"]["/v1/shelves/{shelf_id}/cups"]["post"]
+    assert write["operationId"] == "fill_cup"
+    assert write["security"] == [{"bearer": ["cups:write"]}]
+    assert "`cups:write`" in write["description"]
+    path, key = write["parameters"]
+    assert path["schema"]["pattern"] == "^[a-z]{3}_[0-9a-v]{26}$"
+    assert key == {"$ref": "#/components/parameters/IdempotencyKey"}
+    body = write["requestBody"]["content"]["application/json"]
+    assert body == {"schema": {"$ref": "#/components/schemas/Cup"}, "example": {"size": 250}}
+    created = write["responses"]["201"]
+    assert created["description"] == "A cup that was filled."
+    assert created["headers"].keys() == {"X-Request-Id", "Idempotent-Replayed"}
+    assert created["content"]["application/json"]["example"]["cup"]["size"] == 250
+    assert "example" not in write["responses"]["200"]["content"]["application/json"]
+
+
+def test_a_schema_is_strict_and_told(api: dict[str, Any]) -> None:
+    cup = api["components"]["schemas"]["Cup"]
+    assert cup["additionalProperties"] is False
+    assert cup["description"] == "A cup to fill.\n\nIts size is in millilitres."
+    size = cup["properties"]["size"]
+    assert json.dumps(size["maximum"]) == "9007199254740991"
+    assert cup["required"] == ["size"]
+
+
+def test_query_parameters_are_the_fields_of_their_struct(api: dict[str, Any]) -> None:
+    _, state, limit = api["paths"]["/v1/shelves/{shelf_id}/cups"]["get"]["parameters"]
+    assert (state["name"], state["in"], state["required"]) == ("state", "query", True)
+    assert state["description"] == "Their state."
+    assert state["schema"] == {"enum": ["empty", "full"]}
+    assert (limit["required"], limit["schema"]["default"]) == (False, 50)
+    assert "CupQuery" not in api["components"]["schemas"]
+
+
+def test_every_error_is_listed_by_status(api: dict[str, Any]) -> None:
+    for route in ROUTES:
+        listed = {
+            (int(status), code)
+            for status, answer in refusals(api, route).items()
+            for code in answer["content"].get(problems.MEDIA_TYPE, {}).get("examples", ())
+        }
+        assert listed == {(code.status, code.code) for code in errors_of(route)}
+
+
+def test_an_error_names_its_codes(api: dict[str, Any]) -> None:
+    answer = refusals(api, FILL)["503"]
+    assert answer["headers"].keys() == {"X-Request-Id", "Retry-After"}
+    content = answer["content"]["application/problem+json"]
+    reference, named = content["schema"]["allOf"]
+    assert reference == {"$ref": "#/components/schemas/Problem"}
+    assert named["properties"]["code"]["enum"] == ["unavailable", "outcome_unknown"]
+    example = api["components"]["examples"]["outcome_unknown"]["value"]
+    assert (example["status"], example["outcome"], example["retry"]) == (503, "unknown", "same_key")
+    assert "`unavailable`" in answer["description"]
+
+
+def test_an_answer_of_many_codes_stays_with_its_route() -> None:
+    codes = tuple(problems.Code(f"full_{n}", 409, "Full", "Empty it.", "no") for n in range(5))
+    api = document([changed(FILL, errors=codes)], "Cups", "1.0", "")
+    assert "`full_4`" in api["paths"][FILL.path]["post"]["responses"]["409"]["description"]
+
+
+def test_an_open_route_needs_no_credential(api: dict[str, Any]) -> None:
+    live = api["paths"]["/live"]["get"]
+    assert live["security"] == []
+    assert "401" not in live["responses"]
+    assert "parameters" not in live
+
+
+@pytest.mark.parametrize("example", [{"size": 0}, {"size": 1, "colour": "red"}, {}])
+def test_an_example_that_its_schema_refuses_is_a_fault(example: Any) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        document([changed(FILL, example_body=example)], "", "", "")
+
+
+def test_two_routes_can_not_share_a_name_or_a_place() -> None:
+    with pytest.raises(ValueError, match="fill_cup is declared twice"):
+        document([FILL, changed(FILL, path="/v1/cups")], "", "", "")
+    with pytest.raises(ValueError, match="fill_again is declared twice"):
+        document([FILL, changed(FILL, operation_id="fill_again")], "", "", "")
