@@ -1,0 +1,121 @@
+"""A real Kafang in processes of its own: supervisor, workers and PostgreSQL, as `make run` starts it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from msgspec import Struct
+
+from service.kernel import embedded
+
+ROOT = Path(__file__).parents[2]
+READY_S = 60.0
+
+
+class Server(Struct):
+    """A running service. `embedded` tells where its own PostgreSQL listens."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    data_dir: Path
+    log: Path
+
+    @property
+    def host(self) -> str:
+        """Loopback."""
+        return "127.0.0.1"
+
+    @property
+    def base_url(self) -> str:
+        """Where it serves."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def postgres(self) -> embedded.Server:
+        """Its PostgreSQL, joined (not owned): DSNs and the postmaster's pid."""
+        return embedded.start(self.data_dir)
+
+    def workers(self) -> list[int]:
+        """Pids of the worker processes now."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        pids = [int(pid) for pid in children.read_text().split()]
+        return [pid for pid in pids if b"embedded_guard" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    def demo(self) -> dict[str, str]:
+        """The demo tenant's facts and keys."""
+        facts: dict[str, str] = json.loads((self.data_dir / "demo.json").read_text("utf-8"))
+        facts["pos_key"] = (self.data_dir / "demo_pos_key").read_text("ascii")
+        facts["merchant_key"] = (self.data_dir / "demo_merchant_key").read_text("ascii")
+        return facts
+
+
+def start(data_dir: Path, port: int | None = None, settings: Mapping[str, str] | None = None) -> Server:
+    """Start and wait until it is ready. `settings` are KAFANG_ environment variables."""
+    port = port or free_port()
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    environment |= {"KAFANG_DATA_DIR": str(data_dir), "KAFANG_PORT": str(port), **(settings or {})}
+    log = data_dir / "service.log"
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "run"], cwd=ROOT, env=environment, stdout=stream,
+            stderr=stream, stdin=subprocess.DEVNULL, start_new_session=True,
+        )
+    server = Server(process, port, data_dir, log)
+    wait_ready(server)
+    return server
+
+
+def wait_ready(server: Server) -> None:
+    """Wait until it answers that it can serve. Raises RuntimeError with its log when it ends instead."""
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            raise RuntimeError(f"the server ended:\n{server.log.read_text('utf-8', 'replace')[-4000:]}")
+        try:
+            with urllib.request.urlopen(f"{server.base_url}/health/ready", timeout=2) as answer:  # noqa: S310
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)  # polling with a deadline
+    raise RuntimeError(f"not ready after {READY_S} s:\n{server.log.read_text('utf-8', 'replace')[-4000:]}")
+
+
+def stop(server: Server, timeout_s: float = 30.0) -> int:
+    """End it as Ctrl-C does, and wait."""
+    if server.process.poll() is None:
+        server.process.send_signal(signal.SIGINT)
+    try:
+        return server.process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        server.process.kill()
+        return server.process.wait()
+
+
+@contextmanager
+def running(settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A fresh server in a folder of its own that goes away with it."""
+    with TemporaryDirectory(prefix="kafang-test-") as folder:
+        os.chmod(folder, 0o755)  # noqa: S103  # PostgreSQL's user must enter; secrets inside are 0600
+        server = start(Path(folder), settings=settings)
+        try:
+            yield server
+        finally:
+            stop(server)
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
