@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from schemas.problems import Reason
 from service.kernel.problems import INVALID_REQUEST, ProblemError
+from service.kernel.validation import NUL
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
@@ -48,9 +49,8 @@ def decode_cursor(cursor: str | None, wanted: Any) -> Any:
         key = msgspec.json.decode(raw, type=wanted)
     except (ValueError, RecursionError):  # Not ASCII, not base 64, not JSON, not the type.
         raise _refusal() from None
-    if (
-        encode_cursor(key) != cursor
-    ):  # Neither spare characters nor a NUL come back in another form.
+    # Spare characters don't come back, and PostgreSQL's text can't hold a NUL.
+    if encode_cursor(key) != cursor or NUL in raw.replace(rb"\\", b""):
         raise _refusal()
     return key
 
