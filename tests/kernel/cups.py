@@ -1,0 +1,126 @@
+"""A small application of invented routes, to see what the kernel makes of requests."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, cast
+
+import httpx
+import msgspec
+from litestar import Litestar
+from litestar.datastructures import State
+from msgspec import Meta, Struct
+
+from schemas.problems import Problem
+from service.kernel import http, problems, tokens
+from service.kernel.auth import Credential
+from service.kernel.errors import exception_handlers
+from service.kernel.http import Answer, Call, Route, handler, open_handler
+from service.kernel.ids import new_id
+from service.kernel.problems import ProblemError
+
+MERCHANT = new_id("mer")
+TILL_KEY = tokens.new_token(MERCHANT, "test")
+READER_KEY = tokens.new_token(MERCHANT, "test")
+UNKNOWN_KEY = tokens.new_token(MERCHANT, "test")
+SCOPES = {TILL_KEY: {"cups:read", "cups:write"}, READER_KEY: {"cups:read"}}
+CUP_ID = new_id("cup")
+FILL = f"/v1/cups/{CUP_ID}/fill"
+
+
+class Fill(Struct, forbid_unknown_fields=True):
+    size: Annotated[int, Meta(ge=1, le=500)]
+    note: str = ""
+
+
+class Filter(Struct, forbid_unknown_fields=True):
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+def route(method: Any, path: str, name: str, **more: Any) -> Route:
+    declared = {"scope": "cups:read", "answers": {200: None}, "errors": ()} | more
+    return Route(
+        method, path, name, summary=name, description=name, tag="Cups", **declared
+    )  # fmt: skip
+
+
+async def fill(call: Call, body: Fill) -> Answer:
+    http.object_id(call, "cup_id", "cup")
+    if body.note == "fault":
+        raise RuntimeError("canary: the tap broke")
+    if body.note == "full":
+        raise ProblemError(problems.UNAVAILABLE)
+    answer = {"id": call.path["cup_id"], "size": body.size, "key": call.idempotency_key}
+    return Answer(201, json.dumps(answer).encode(), replayed=body.note == "again")
+
+
+async def listing(call: Call, body: None) -> Answer:
+    assert body is None
+    return Answer(200, json.dumps({"limit": call.query.limit, "at": call.request_id}).encode())
+
+
+async def broken(_call: Call, _body: None) -> Answer:
+    raise RuntimeError("canary: the shelf broke")
+
+
+async def alive(state: Any) -> Answer:
+    assert state.authenticate
+    return Answer(200, b"kafang_up 1\n", media_type="text/plain")
+
+
+async def authenticate(token: tokens.Token) -> Credential | None:
+    for text, scopes in SCOPES.items():
+        if tokens.parse(text) == token:
+            return Credential(MERCHANT, "key_1", b"", frozenset(scopes), None, None, 1)
+    return None
+
+
+FILLING = route(
+    "POST", "/v1/cups/{cup_id}/fill", "fill_cup", scope="cups:write", body=Fill, idempotent=True
+)
+HANDLERS = [
+    handler(FILLING, fill),
+    handler(route("GET", "/v1/cups", "list_cups", query=Filter), listing),
+    handler(route("GET", "/v1/cups/broken", "broken"), broken),
+    open_handler(route("GET", "/live", "live", scope=""), alive),
+]
+
+
+@asynccontextmanager
+async def cup_client() -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application, in the same loop, with the till's key."""
+    app = Litestar(
+        HANDLERS,
+        exception_handlers=exception_handlers(),
+        state=State({"authenticate": authenticate}),
+        openapi_config=None,
+        logging_config=None,
+    )
+    transport = httpx.ASGITransport(app=cast(Any, app), raise_app_exceptions=False)
+    headers = {"Authorization": f"Bearer {TILL_KEY}"}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://cups", headers=headers
+    ) as client:
+        yield client
+
+
+async def post(
+    client: httpx.AsyncClient, content: Any = b'{"size": 5}', **headers: str
+) -> httpx.Response:
+    """A good request but for what is given; an empty header isn't sent."""
+    sent = {"content-type": "application/json", "idempotency-key": "key-00000001"}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    kept = [(name, value) for name, value in sent.items() if value]
+    return await client.post(FILL, content=content, headers=kept)
+
+
+def problem(response: httpx.Response) -> Problem:
+    """The body, which must be a problem that agrees with its headers."""
+    assert response.headers["content-type"] == "application/problem+json"
+    body = msgspec.json.decode(response.content, type=Problem)
+    assert body.status == response.status_code
+    assert body.request_id == response.headers["x-request-id"]
+    assert body.detail
+    assert b"canary" not in response.content
+    assert b"Traceback" not in response.content
+    return body
