@@ -25,7 +25,6 @@ from service.ledger.terms import Terms
 from service.ledger.writer import Writer
 from service.settings import Settings, load
 
-
 DESCRIPTION = """Kafang issues and redeems stored-value cards.
 
 Amounts are integers in minor units with their currency. Every write that moves value needs an

@@ -12,7 +12,7 @@ import msgspec
 from service import app, runner
 from service.api_keys import operations as api_keys
 from service.kernel import database
-from service.kernel.embedded import EmbeddedError
+from service.kernel.embedded_site import EmbeddedError
 from service.kernel.migrations import MigrationError, migrate
 from service.ledger import invariants
 from service.merchants import operations as merchants
@@ -27,7 +27,14 @@ def main() -> None:
     arguments = _parser().parse_args()
     try:
         result = arguments.command(arguments, load())
-    except (SettingsError, EmbeddedError, MigrationError, database.UnsafeDatabaseError, ValueError, OSError) as error:
+    except (
+        SettingsError,
+        EmbeddedError,
+        MigrationError,
+        database.UnsafeDatabaseError,
+        ValueError,
+        OSError,
+    ) as error:
         print(f"kafang: {error}", file=sys.stderr)
         sys.exit(1)
     if result is not None:
@@ -47,27 +54,56 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.set_defaults(command=command)
-        added.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print results as JSON")
+        added.add_argument(
+            "--json", action="store_true", default=argparse.SUPPRESS, help="print results as JSON"
+        )
         return added
 
     add("run", runner.run, "start everything and serve until Ctrl-C")
     add("migrate", _migrate, "bring the database to this version's schema")
-    add("verify", _verify, "check the ledger's invariants on the live database; exit 1 and name each breach")
+    add(
+        "verify",
+        _verify,
+        "check the ledger's invariants on the live database; exit 1 and name each breach",
+    )
     merchant = add("create-merchant", _create_merchant, "create a tenant")
     merchant.add_argument("--name", required=True, help="as people know it")
-    merchant.add_argument("--mode", choices=["test", "live"], default="test", help="test and live never mix (default: test)")
+    merchant.add_argument(
+        "--mode",
+        choices=["test", "live"],
+        default="test",
+        help="test and live never mix (default: test)",
+    )
     merchant.add_argument("--currency", default="CNY", help="ISO 4217 code (default: CNY)")
-    merchant.add_argument("--time-zone", default="Asia/Shanghai", help="IANA zone that expiry runs in (default: Asia/Shanghai)")
+    merchant.add_argument(
+        "--time-zone",
+        default="Asia/Shanghai",
+        help="IANA zone that expiry runs in (default: Asia/Shanghai)",
+    )
     store = add("create-store", _create_store, "create a store of a merchant")
     store.add_argument("--merchant", required=True, help="mer_…")
     store.add_argument("--name", required=True)
     store.add_argument("--legal-entity", required=True, help="the company that sells there")
-    store.add_argument("--time-zone", default="Asia/Shanghai", help="IANA zone of the store (default: Asia/Shanghai)")
-    store.add_argument("--day-cutoff", default="00:00", type=time.fromisoformat, help="local time a business day begins, 04:00")
+    store.add_argument(
+        "--time-zone",
+        default="Asia/Shanghai",
+        help="IANA zone of the store (default: Asia/Shanghai)",
+    )
+    store.add_argument(
+        "--day-cutoff",
+        default="00:00",
+        type=time.fromisoformat,
+        help="local time a business day begins, 04:00",
+    )
     key = add("create-key", _create_key, "create an API key; its text is shown this once")
     key.add_argument("--merchant", required=True, help="mer_…")
     key.add_argument("--name", required=True, help="what will use it")
-    key.add_argument("--bundle", choices=sorted(api_keys.BUNDLES), default="pos", help="pos: bound to --store; merchant: all stores")
+    key.add_argument(
+        "--bundle",
+        choices=sorted(api_keys.BUNDLES),
+        default="pos",
+        help="pos: bound to --store; merchant: all stores",
+    )
     key.add_argument("--store", help="sto_…, for a pos key")
     add("openapi", _openapi, "print the OpenAPI 3.1 document")
     return parser
@@ -85,27 +121,43 @@ def _verify(_: argparse.Namespace, settings: Settings) -> Any:
 
 def _create_merchant(arguments: argparse.Namespace, settings: Settings) -> Any:
     return _with_pool(
-        settings, lambda pool: merchants.create(pool, arguments.name, arguments.mode, arguments.currency, arguments.time_zone)
+        settings,
+        lambda pool: merchants.create(
+            pool, arguments.name, arguments.mode, arguments.currency, arguments.time_zone
+        ),
     )
 
 
 def _create_store(arguments: argparse.Namespace, settings: Settings) -> Any:
-    return _with_pool(settings, lambda pool: stores.create(
-        pool, arguments.merchant, arguments.name, arguments.legal_entity, arguments.time_zone, arguments.day_cutoff
-    ))
+    return _with_pool(
+        settings,
+        lambda pool: stores.create(
+            pool,
+            arguments.merchant,
+            arguments.name,
+            arguments.legal_entity,
+            arguments.time_zone,
+            arguments.day_cutoff,
+        ),
+    )
 
 
 def _create_key(arguments: argparse.Namespace, settings: Settings) -> Any:
-    return _with_pool(settings, lambda pool: api_keys.create(
-        pool, arguments.merchant, arguments.name, arguments.bundle, arguments.store
-    ))
+    return _with_pool(
+        settings,
+        lambda pool: api_keys.create(
+            pool, arguments.merchant, arguments.name, arguments.bundle, arguments.store
+        ),
+    )
 
 
 def _openapi(_: argparse.Namespace, __: Settings) -> Any:
     sys.stdout.write(app.openapi_text())
 
 
-def _with_pool(settings: Settings, work: Callable[[database.Pool], Coroutine[Any, Any, Any]]) -> Any:
+def _with_pool(
+    settings: Settings, work: Callable[[database.Pool], Coroutine[Any, Any, Any]]
+) -> Any:
     async def do(url: str) -> Any:
         pool = await database.open_pool(url, 1)
         try:

@@ -28,8 +28,13 @@ from service.stores import operations as stores
 from service.templates import store as templates
 
 RULES = CardTemplateCreate(
-    name="金卡", currency="CNY", holder="named", numbering=Numbering("8800", 16), max_balance=500_000,
-    drawdown_policy="pro_rata", top_up_rules=[TopUpStep(30_000, 5_000, "P1Y"), TopUpStep(100_000, 20_000, "P1Y")],
+    name="金卡",
+    currency="CNY",
+    holder="named",
+    numbering=Numbering("8800", 16),
+    max_balance=500_000,
+    drawdown_policy="pro_rata",
+    top_up_rules=[TopUpStep(30_000, 5_000, "P1Y"), TopUpStep(100_000, 20_000, "P1Y")],
 )
 
 
@@ -55,18 +60,20 @@ def welcome(settings: Settings) -> str:
         _keep(file, msgspec.json.encode(demo).decode("utf-8"))
     demo = msgspec.json.decode(file.read_bytes(), type=DemoTenant)
     base = f"http://{settings.host}:{settings.port}"
-    return "\n".join((
-        f"Kafang serves {base}   (contract: {base}/openapi.json)",
-        f"Demo merchant {demo.merchant_id}, test mode. Test keys: {folder / 'demo_pos_key'} (till), "
-        f"{folder / 'demo_merchant_key'} (merchant). Facts: {file}",
-        "Redeem 88.00 yuan from the demo card:",
-        "",
-        f"  curl -sS {base}/v1/redemptions -H \"Authorization: Bearer $(cat {folder / 'demo_pos_key'})\" \\",
-        "    -H 'Content-Type: application/json' -H \"Idempotency-Key: first-$(date +%s%N)\" \\",
-        "    -d '{\"request_no\":\"TRY-'$(date +%s%N)'\",\"amount\":{\"value\":8800,\"currency\":\"CNY\"},"
-        f"\"sources\":[{{\"card_number\":\"{demo.card_number}\"}}]}}'",
-        "",
-    ))
+    return "\n".join(
+        (
+            f"Kafang serves {base}   (contract: {base}/openapi.json)",
+            f"Demo merchant {demo.merchant_id}, test mode. Test keys: {folder / 'demo_pos_key'} (till), "
+            f"{folder / 'demo_merchant_key'} (merchant). Facts: {file}",
+            "Redeem 88.00 yuan from the demo card:",
+            "",
+            f'  curl -sS {base}/v1/redemptions -H "Authorization: Bearer $(cat {folder / "demo_pos_key"})" \\',
+            "    -H 'Content-Type: application/json' -H \"Idempotency-Key: first-$(date +%s%N)\" \\",
+            '    -d \'{"request_no":"TRY-\'$(date +%s%N)\'","amount":{"value":8800,"currency":"CNY"},'
+            f'"sources":[{{"card_number":"{demo.card_number}"}}]}}\'',
+            "",
+        )
+    )
 
 
 async def _make(settings: Settings) -> tuple[DemoTenant, str, str]:
@@ -74,16 +81,33 @@ async def _make(settings: Settings) -> tuple[DemoTenant, str, str]:
     terms = Terms(pool)
 
     async def connect() -> database.Connection:
-        return await database.connect_writer(settings.database_url, allow_unsafe=settings.allow_unsafe_durability)
+        return await database.connect_writer(
+            settings.database_url, allow_unsafe=settings.allow_unsafe_durability
+        )
 
-    writer = Writer(connect, terms, Keys.of(settings.secret()).quote, lanes=1, batch_max=1, queue_max=10, patience_s=5.0)
+    writer = Writer(
+        connect,
+        terms,
+        Keys.of(settings.secret()).quote,
+        lanes=1,
+        batch_max=1,
+        queue_max=10,
+        patience_s=5.0,
+    )
     try:
         merchant = await merchants.create(pool, "星河美发 (demo)", "test", "CNY", "Asia/Shanghai")
         store = await stores.create(
-            pool, merchant.merchant_id, "人民广场店", "星河美发管理有限公司", "Asia/Shanghai", time(4)
+            pool,
+            merchant.merchant_id,
+            "人民广场店",
+            "星河美发管理有限公司",
+            "Asia/Shanghai",
+            time(4),
         )
         pos = await api_keys.create(pool, merchant.merchant_id, "demo till", "pos", store.store_id)
-        office = await api_keys.create(pool, merchant.merchant_id, "demo mini-program", "merchant", None)
+        office = await api_keys.create(
+            pool, merchant.merchant_id, "demo mini-program", "merchant", None
+        )
         async with database.tenant(pool, merchant.merchant_id) as connection:
             template = await templates.publish(connection, merchant.merchant_id, RULES)
         card_id, number = new_id("crd"), new_number("8800", 16, secrets.randbelow)
@@ -106,9 +130,19 @@ async def _perform(
     assert token is not None
     credential = await terms.credential(token.merchant_id, token.secret_hash)
     assert credential is not None
-    settled = await writer.submit(Command(
-        intent, credential, scope, number, store_id, None, secrets.token_bytes(16), secrets.token_bytes(16), new_id("req")
-    ))
+    settled = await writer.submit(
+        Command(
+            intent,
+            credential,
+            scope,
+            number,
+            store_id,
+            None,
+            secrets.token_bytes(16),
+            secrets.token_bytes(16),
+            new_id("req"),
+        )
+    )
     if not isinstance(settled, Settled) or settled.status != 201:
         raise RuntimeError(f"the demo tenant could not be made: {settled}")
 

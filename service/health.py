@@ -22,8 +22,15 @@ class Health(Struct):
 
 def _route(path: str, operation_id: str, summary: str, description: str) -> Route:
     return Route(
-        method="GET", path=path, operation_id=operation_id, tag="Operations", scope="", summary=summary,
-        description=description, answers={200: Health}, errors=(),
+        method="GET",
+        path=path,
+        operation_id=operation_id,
+        tag="Operations",
+        scope="",
+        summary=summary,
+        description=description,
+        answers={200: Health},
+        errors=(),
     )
 
 
@@ -54,7 +61,12 @@ async def contract(state: Any) -> Answer:
 
 
 HANDLERS = [
-    open_handler(_route("/health/live", "live", "Is the process alive?", "For a supervisor that restarts it."), live),
+    open_handler(
+        _route(
+            "/health/live", "live", "Is the process alive?", "For a supervisor that restarts it."
+        ),
+        live,
+    ),
     open_handler(_route("/health/ready", "ready", "Can it serve?", "For a load balancer."), ready),
 ]
 # Not part of the contract: their answers are not JSON of ours.

@@ -34,7 +34,9 @@ def database_of(settings: Settings) -> Iterator[Urls]:
     """The database the settings name, or our own, started and stopped with the caller."""
     if settings.database_url:
         if not settings.migration_url:
-            raise SettingsError("KAFANG_MIGRATION_URL is required with DATABASE_URL: the owner of the schema")
+            raise SettingsError(
+                "KAFANG_MIGRATION_URL is required with DATABASE_URL: the owner of the schema"
+            )
         yield Urls(settings.database_url, settings.migration_url)
         return
     with embedded.running(Path(settings.data_dir)) as server:
@@ -44,7 +46,10 @@ def database_of(settings: Settings) -> Iterator[Urls]:
 def run(_: argparse.Namespace, settings: Settings) -> None:
     """Serve until Ctrl-C or SIGTERM; leave no process behind."""
     settings = with_kept_secret(settings)
-    with database_of(settings) as urls, tempfile.TemporaryDirectory(prefix="kafang-metrics-") as metrics_dir:
+    with (
+        database_of(settings) as urls,
+        tempfile.TemporaryDirectory(prefix="kafang-metrics-") as metrics_dir,
+    ):
         asyncio.run(migrate(urls.owner))
         settings = msgspec.structs.replace(settings, database_url=urls.app, migration_url="")
         os.environ.update(environment_of(settings))
@@ -56,7 +61,15 @@ def run(_: argparse.Namespace, settings: Settings) -> None:
 
 def _serve(settings: Settings) -> None:
     Granian(
-        "service.app:create_app", factory=True, address=settings.host, port=settings.port, interface=Interfaces.ASGI,
-        workers=settings.workers, loop=Loops.uvloop, backlog=BACKLOG, respawn_failed_workers=True, log_access=False,
+        "service.app:create_app",
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=settings.workers,
+        loop=Loops.uvloop,
+        backlog=BACKLOG,
+        respawn_failed_workers=True,
+        log_access=False,
         workers_kill_timeout=10,
     ).serve()

@@ -15,7 +15,7 @@ from service.ledger.commands import Activate, Freeze, Intent, Issue, Unfreeze
 from service.ledger.decisions.movement import effective_status
 from service.ledger.reading import reading
 from service.ledger.reasons import CARD_NOT_FOUND
-from service.ledger.writer import NumberTaken
+from service.ledger.writer import NumberTakenError
 from service.rules.luhn import new_number
 
 WRITE, READ, FREEZE = "cards:write", "cards:read", "cards:freeze"
@@ -45,7 +45,7 @@ async def issue(call: Call, body: CardCreate) -> Answer:
                 Issue(body.template_id, new_id("crd"), number, body.activate),
                 number,
             )
-        except NumberTaken:
+        except NumberTakenError:
             continue
     raise ProblemError(
         UNAVAILABLE, "No free card number was found; the template's number space is nearly full."

@@ -63,4 +63,4 @@ async def _card(tenant: Reading, query: str, name: str) -> Card | None:
     lots = await database.many(
         tenant.connection, "cards.lots", Lot, tenant.merchant.merchant_id, row["card_id"]
     )
-    return Card(*row, tuple(lots))
+    return Card(*[*row, tuple(lots)])

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from service.kernel.problems import FORBIDDEN, ProblemError
 from schemas.problems import Reason
+from service.kernel.problems import FORBIDDEN, ProblemError
 
 
 class Credential(Struct, frozen=True):

@@ -18,7 +18,7 @@ C = TypeVar("C")
 A = TypeVar("A")
 
 
-class Overloaded(Exception):
+class OverloadedError(Exception):
     """The queue is full or closed; nothing was done."""
 
 
@@ -82,9 +82,9 @@ class Lanes(Generic[C, A]):
         return self._queued
 
     async def submit(self, tenant: str, lane_of: str, command: C) -> A:
-        """The answer to a command. Raises Overloaded, and whatever `settle` gives the member."""
+        """The answer to a command. Raises OverloadedError, and whatever `settle` gives the member."""
         if self._closed or self._queued >= self._queue_max:
-            raise Overloaded
+            raise OverloadedError
         member: Member[C, A] = Member(command, asyncio.get_running_loop().create_future())
         lane = hash((tenant, lane_of)) % len(self._queues)
         self._queued += 1

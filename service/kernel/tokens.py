@@ -9,9 +9,10 @@ import hashlib
 import os
 import re
 import zlib
-from base64 import b32hexencode
 
 from msgspec import Struct
+
+from service.kernel.ids import base32
 
 _FORM = re.compile(r"^kfk_(test|live)_([0-9a-v]{26})([0-9a-v]{32})([0-9a-v]{6})$")
 
@@ -25,7 +26,9 @@ class Token(Struct, frozen=True):
 
 def new_token(merchant_id: str, mode: str) -> str:
     """A new key for a tenant; show it once, store only `parse(key).secret_hash`."""
-    head = f"kfk_{mode}_{merchant_id.removeprefix('mer_')}{_b32(os.urandom(20))}"
+    head = (
+        f"kfk_{mode}_{merchant_id.removeprefix('mer_')}{base32(int.from_bytes(os.urandom(20)), 16)}"
+    )
     return head + _checksum(head)
 
 
@@ -38,8 +41,4 @@ def parse(text: str) -> Token | None:
 
 
 def _checksum(head: str) -> str:
-    return _b32(zlib.crc32(head.encode("ascii")).to_bytes(4, "big"))[:6]
-
-
-def _b32(data: bytes) -> str:
-    return b32hexencode(data).decode("ascii").lower().rstrip("=")
+    return base32(zlib.crc32(head.encode("ascii")), 3)

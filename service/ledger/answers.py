@@ -1,13 +1,14 @@
 """From a decision to the exact bytes of its answer; they are stored with the key and replayed as they are."""
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from schemas import cards as wire_cards
 from schemas import redemptions as wire
-from schemas.common import Amount, Total
+from schemas.common import Account, Amount, Total
 from schemas.reversals import Reversal
 from schemas.top_ups import TopUp
 from service.kernel import problems
@@ -68,9 +69,9 @@ def card_detail(card: Card, now: datetime) -> wire_cards.CardDetail:
     )
 
 
-def allocations(card_id: str, entries: list[tuple[str, str, int]]) -> list[wire.Allocation]:
+def allocations(card_id: str, entries: Iterable[tuple[str, Account, int]]) -> list[wire.Allocation]:
     """(lot, account, amount) as the wire shows it."""
-    return [wire.Allocation(card_id, account, lot_id, value) for lot_id, account, value in entries]  # type: ignore[arg-type]
+    return [wire.Allocation(card_id, account, lot_id, value) for lot_id, account, value in entries]
 
 
 def redemption(
@@ -81,12 +82,12 @@ def redemption(
         id=state.redemption_id,
         status=state.status,
         request_no=state.request_no,
-        store_id=state.store_id,  # type: ignore[arg-type]
+        store_id=state.store_id,
         business_date=state.business_date,
         recorded_at=recorded_at,
         amount=Amount(state.amount, state.currency),
         refunded=Total(state.refunded, state.currency),
-        allocations=allocations(state.card_id, list(state.allocation)),
+        allocations=allocations(state.card_id, state.allocation),
         lines=state.lines,
         card=after,
         reasons=[],
@@ -109,7 +110,7 @@ def _card_fields(card: Card, now: datetime) -> dict[str, Any]:
 
 
 def _lot(lot: Lot) -> wire_cards.Lot:
-    return wire_cards.Lot(lot.lot_id, lot.account, lot.amount, lot.remaining, lot.expires_on)  # type: ignore[arg-type]
+    return wire_cards.Lot(lot.lot_id, lot.account, lot.amount, lot.remaining, lot.expires_on)
 
 
 def _redeem(view: View, command: Command, change: Change) -> wire.Redemption:
@@ -127,7 +128,7 @@ def _top_up(view: View, command: Command, change: Change) -> TopUp:
         paid=Total(change.amount, change.card.currency),
         bonus=Total(bonus, change.card.currency),
         tender=intent.tender,
-        payment_reference=intent.payment_reference,  # type: ignore[arg-type]
+        payment_reference=intent.payment_reference,
         store_id=view.store.store_id,
         business_date=view.business_date,
         recorded_at=view.now,
@@ -153,9 +154,9 @@ def _refund(view: View, command: Command, change: Change) -> wire.Refund:
     after = change.redemption
     return wire.Refund(
         id=change.operation_id,
-        kind=change.kind,
+        kind="void" if change.kind == "void" else "refund",
         redemption_id=after.redemption_id,
-        redemption_status=after.status,  # type: ignore[arg-type]
+        redemption_status=after.status,
         amount=Amount(change.amount, after.currency),
         left=Total(after.amount - after.refunded, after.currency),
         allocations=_given(change),
@@ -171,7 +172,7 @@ def _reversal(view: View, command: Command, change: Change) -> Reversal:
     return Reversal(
         id=change.operation_id,
         outcome=change.details["outcome"],
-        target_id=change.target_id,  # type: ignore[arg-type]
+        target_id=change.target_id,
         amount=Total(change.amount, after.currency) if after else None,
         allocations=_given(change),
         recorded_at=view.now,
@@ -180,11 +181,11 @@ def _reversal(view: View, command: Command, change: Change) -> Reversal:
 
 
 def _given(change: Change) -> list[wire.Allocation]:
-    card_accounts = ("principal", "bonus")
-    entries = [
-        (p.lot_id, p.to_account if p.to_account in card_accounts else p.from_account, p.amount)
-        for p in change.postings
-    ]
+    entries = []
+    for posting in change.postings:
+        to_card = posting.to_account in ("principal", "bonus")
+        account = cast(Account, posting.to_account if to_card else posting.from_account)
+        entries.append((posting.lot_id, account, posting.amount))
     return allocations(change.card.card_id, entries) if change.card else []
 
 

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from schemas.common import Till
 from schemas.redemptions import Line
+from schemas.top_ups import Tender
 from service.kernel.auth import Credential
 
 
@@ -39,7 +40,7 @@ class TopUp(Struct, frozen=True):
 
     amount: int
     currency: str
-    tender: str
+    tender: Tender
     payment_reference: str | None
 
 

@@ -8,12 +8,12 @@ import msgspec
 from msgspec import Struct
 
 from schemas.common import Till
+from schemas.problems import Reason
 from service.kernel import database
 from service.kernel.auth import Credential
 from service.kernel.http import Answer, Call
 from service.kernel.ids import new_id
 from service.kernel.problems import NOT_FOUND, ProblemError
-from schemas.problems import Reason
 from service.kernel.sql import SQL
 from service.ledger import snapshot as snapshots
 from service.ledger.batch import Batch, Relocate, Settled, template_ref

@@ -3,7 +3,7 @@
 Refusals (409) are recorded under their key and sticky. The others are never stored.
 """
 
-from service.kernel.problems import Code, define
+from service.kernel.problems import define
 
 CARD_NOT_FOUND = define(
     "card_not_found",

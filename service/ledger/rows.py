@@ -280,9 +280,7 @@ class Rows:
 
     def _redemption(self, component: int, before: Redemption | None, after: Redemption) -> None:
         name = after.redemption_id
-        if before is None:
-            self._redemption_inserts[name] = (component, after)
-        elif name in self._redemption_inserts:
+        if before is None or name in self._redemption_inserts:
             self._redemption_inserts[name] = (component, after)
         else:
             first = self._redemptions.get(name)

@@ -7,6 +7,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
+from schemas.common import Account
 from schemas.redemptions import Line
 from service.kernel.database import Connection
 from service.kernel.sql import SQL
@@ -74,8 +75,8 @@ def _snapshot(row: asyncpg.Record) -> Snapshot:
     lots: dict[str, list[Lot]] = {}
     for lot in row["lots"]:
         lots.setdefault(lot[0], []).append(Lot(lot[1], lot[2], lot[4], lot[5], lot[6], lot[7]))
-    allocations: dict[str, list[tuple[str, str, int]]] = {}
-    credited: dict[str, list[tuple[str, str, int]]] = {}
+    allocations: dict[str, list[tuple[str, Account, int]]] = {}
+    credited: dict[str, list[tuple[str, Account, int]]] = {}
     for posting in row["postings"]:
         operation_id, _, source, target, amount, lot_id = posting
         if target == "sales":
@@ -86,10 +87,10 @@ def _snapshot(row: asyncpg.Record) -> Snapshot:
         epoch=row["epoch"],
         clock=row["clock"],
         now=row["test_now"] or row["clock"],
-        cards={card[1]: Card(*card, tuple(lots.get(card[0], ()))) for card in row["cards"]},
+        cards={card[1]: Card(*[*card, tuple(lots.get(card[0], ()))]) for card in row["cards"]},
         keys={key[0]: Key(*key) for key in row["keys"]},
         request_nos={(taken[0], taken[1]): taken[2] for taken in row["request_nos"]},
-        targets={t[0]: Target(*t, tuple(credited.get(t[0], ()))) for t in row["operations"]},
+        targets={t[0]: Target(*[*t, tuple(credited.get(t[0], ()))]) for t in row["operations"]},
         redemptions={
             r[0]: _redemption(r, tuple(allocations.get(r[0], ()))) for r in row["redemptions"]
         },
@@ -97,13 +98,9 @@ def _snapshot(row: asyncpg.Record) -> Snapshot:
     )
 
 
-def _redemption(row: asyncpg.Record, allocation: tuple[tuple[str, str, int], ...]) -> Redemption:
+def _redemption(
+    row: asyncpg.Record, allocation: tuple[tuple[str, Account, int], ...]
+) -> Redemption:
     *head, lines, refunded_lines, decided_at, business_date = row
-    return Redemption(
-        *head,
-        _lines.decode(lines),
-        _refunded_lines.decode(refunded_lines),
-        decided_at,
-        business_date,
-        allocation,
-    )
+    decoded = (_lines.decode(lines), _refunded_lines.decode(refunded_lines))
+    return Redemption(*[*head, *decoded, decided_at, business_date, allocation])

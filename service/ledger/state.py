@@ -5,10 +5,12 @@ template) are configuration, good for one epoch; card, lots and redemption are v
 """
 
 from datetime import date, datetime, time
+from typing import Any
 
 from msgspec import Struct
 
-from schemas.redemptions import Line
+from schemas.common import Account
+from schemas.redemptions import Line, RedemptionStatus
 from schemas.templates import CardTemplateCreate
 from service.rules.ladder import Step
 
@@ -17,7 +19,7 @@ class Lot(Struct, frozen=True):
     """One credit: `remaining` of `amount` minor units, spendable before `expires_at` (None: for ever)."""
 
     lot_id: str
-    account: str
+    account: Account
     amount: int
     remaining: int
     expires_at: datetime | None
@@ -51,7 +53,7 @@ class Redemption(Struct, frozen=True):
     card_id: str
     store_id: str
     request_no: str
-    status: str
+    status: RedemptionStatus
     version: int
     currency: str
     amount: int
@@ -60,7 +62,7 @@ class Redemption(Struct, frozen=True):
     refunded_lines: dict[str, int]
     decided_at: datetime
     business_date: date
-    allocation: tuple[tuple[str, str, int], ...]
+    allocation: tuple[tuple[str, Account, int], ...]
 
 
 class Target(Struct, frozen=True):
@@ -74,7 +76,7 @@ class Target(Struct, frozen=True):
     amount: int
     api_key_id: str | None
     reversed_by: str | None
-    credited: tuple[tuple[str, str, int], ...]
+    credited: tuple[tuple[str, Account, int], ...]
 
 
 class Key(Struct, frozen=True):
@@ -159,4 +161,4 @@ class Change(Struct):
     redemption_before: Redemption | None
     redemption: Redemption | None
     request_no: str | None
-    details: dict[str, object] | None
+    details: dict[str, Any] | None

@@ -14,13 +14,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
+
 import asyncpg
 
 from service.kernel import database
-from service.kernel.coalescing import Lanes, Member, Overloaded
+from service.kernel.coalescing import Lanes, Member, OverloadedError
 from service.kernel.database import Connection
 from service.kernel.ids import new_id
-from service.kernel.problems import OUTCOME_UNKNOWN, UNAVAILABLE, UNAUTHENTICATED, ProblemError
+from service.kernel.problems import OUTCOME_UNKNOWN, UNAUTHENTICATED, UNAVAILABLE, ProblemError
 from service.kernel.sql import SQL
 from service.ledger import snapshot as snapshots
 from service.ledger.batch import Batch, Outcome, Pending, Relocate, Settled, template_ref
@@ -49,7 +50,7 @@ LOST = (
 ATTEMPTS_MAX = 20
 
 
-class NumberTaken(Exception):
+class NumberTakenError(Exception):
     """A new card's number is in use already."""
 
 
@@ -93,7 +94,7 @@ class Writer:
         lane_of = command.card_number or command.key_hash.hex()
         try:
             answer = await self._lanes.submit(command.credential.merchant_id, lane_of, command)
-        except Overloaded:
+        except OverloadedError:
             raise ProblemError(UNAVAILABLE) from None
         if isinstance(answer, ProblemError):
             raise answer
@@ -186,7 +187,7 @@ class Writer:
             isinstance(error, asyncpg.UniqueViolationError)
             and error.constraint_name == "card_number_unique"
         ):
-            members[0].fail(NumberTaken())
+            members[0].fail(NumberTakenError())
         elif isinstance(error, asyncpg.LockNotAvailableError):
             members[0].resolve(ProblemError(REQUEST_IN_PROGRESS, headers={"Retry-After": "1"}))
         else:

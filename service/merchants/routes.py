@@ -6,8 +6,8 @@ from schemas.merchants import TestClock, TestClockMove
 from schemas.problems import Reason
 from service.kernel.http import Answer, Call, Route, handler
 from service.kernel.problems import ProblemError
-from service.ledger.reasons import UNPROCESSABLE
 from service.ledger.reading import reading
+from service.ledger.reasons import UNPROCESSABLE
 from service.merchants import operations
 
 SCOPE = "test_clock:write"

@@ -21,7 +21,7 @@ from service.kernel.http import Answer, Call, object_id
 from service.kernel.problems import NOT_FOUND, ProblemError
 from service.ledger import answers, door, quotes
 from service.ledger.commands import Redeem, Refund, Void
-from service.ledger.decisions.outcome import Accepted, Refused, Rejected
+from service.ledger.decisions.outcome import Refused, Rejected
 from service.ledger.decisions.redemptions import payable
 from service.ledger.reading import reading
 from service.ledger.reasons import STORE_NOT_ALLOWED, UNPROCESSABLE
@@ -61,9 +61,9 @@ async def quote(call: Call, body: QuoteRequest) -> Answer:
     if isinstance(decision, Refused):
         return _json(200, Quote(False, due, [], decision.reasons, None, None))
     redemption = decision.own.redemption
-    assert isinstance(decision, Accepted) and redemption is not None and view.card is not None
+    assert redemption is not None and view.card is not None
     token, expires_at = quotes.token(view, view.card, intent, due.value)
-    drawn = answers.allocations(redemption.card_id, list(redemption.allocation))
+    drawn = answers.allocations(redemption.card_id, redemption.allocation)
     return _json(200, Quote(True, due, drawn, [], token, expires_at))
 
 

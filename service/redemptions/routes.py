@@ -1,5 +1,8 @@
 """Redemptions over HTTP: quote, redeem, look up, refund, void."""
 
+from msgspec import Struct
+
+from schemas.common import Id, RequestNo
 from schemas.redemptions import (
     Quote,
     QuoteRequest,
@@ -10,9 +13,6 @@ from schemas.redemptions import (
     RefundCreate,
     VoidCreate,
 )
-from schemas.common import Id, RequestNo
-from msgspec import Struct
-
 from service.kernel import problems
 from service.kernel.http import Route, handler
 from service.ledger import reasons

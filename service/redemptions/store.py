@@ -2,13 +2,13 @@
 
 from datetime import date, datetime
 
-from msgspec import Struct
 import msgspec
+from msgspec import Struct
 
 from schemas.cards import Balances, CardAfter
 from schemas.common import Amount, Total
 from schemas.problems import Reason
-from schemas.redemptions import Allocation, Line, Redemption
+from schemas.redemptions import Allocation, Line, Redemption, RedemptionStatus
 from service.kernel import database
 from service.ledger.answers import masked
 from service.ledger.reading import Reading
@@ -18,7 +18,7 @@ class _Row(Struct):
     """A redemption with its operation and the leg after it."""
 
     redemption_id: str
-    status: str
+    status: RedemptionStatus
     request_no: str
     store_id: str
     business_date: date
@@ -78,7 +78,7 @@ def _redemption(row: _Row, merchant_currency: str) -> Redemption:
         id=row.redemption_id,
         status=row.status,
         request_no=row.request_no,
-        store_id=row.store_id,  # type: ignore[arg-type]
+        store_id=row.store_id,
         business_date=row.business_date,
         recorded_at=row.recorded_at,
         amount=Amount(row.amount, currency),

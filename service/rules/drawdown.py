@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from schemas.common import Account
 from service.rules.split import split
 
 ACCOUNTS = ("principal", "bonus")
@@ -25,7 +26,7 @@ class Source(NamedTuple):
 
     lot_id: str
     """Time-sortable id."""
-    account: str
+    account: Account
     """`principal` (paid in) or `bonus` (gifted)."""
     remaining: int
     """Minor units, 0 or more."""
@@ -53,40 +54,40 @@ def draw(amount: int, sources: Sequence[Source], policy: str) -> list[tuple[Sour
     """
     if policy not in _DRAWN:
         raise ValueError(f"unknown draw-down policy {policy!r}; one of {', '.join(POLICIES)}")
-    lots: dict[str, list[Source]] = {account: [] for account in _DRAWN[policy]}
-    totals = dict.fromkeys(lots, 0)
+    first_account, second_account = _DRAWN[policy]
+    first: list[Source] = []
+    second: list[Source] = []
+    first_total = second_total = 0
     for source in sources:
-        if source.account not in lots:
-            raise ValueError(f"{source.lot_id}: unknown account {source.account!r}")
-        if source.remaining < 0:
-            raise ValueError(f"{source.lot_id}: remaining is {source.remaining}, below 0")
-        lots[source.account].append(source)
-        totals[source.account] += source.remaining
-    shares = _shares(amount, tuple(totals.values()), policy)
-    drawn: list[tuple[Source, int]] = []
-    for candidates, share in zip(lots.values(), shares, strict=True):
-        if share:
-            drawn += _take(share, candidates)
-    return drawn
-
-
-def _shares(amount: int, totals: tuple[int, ...], policy: str) -> Sequence[int]:
-    """How much each account pays, in the drawn order of the accounts."""
-    first, second = totals
-    if not 0 <= amount <= first + second:
-        raise ValueError(f"can't draw {amount}: the lots hold {first + second}")
+        lot_id, account, remaining, _expires_at = source
+        if remaining < 0:
+            raise ValueError(f"{lot_id}: remaining is {remaining}, below 0")
+        if account == first_account:
+            first.append(source)
+            first_total += remaining
+        elif account == second_account:
+            second.append(source)
+            second_total += remaining
+        else:
+            raise ValueError(f"{lot_id}: unknown account {account!r}")
+    if not 0 <= amount <= first_total + second_total:
+        raise ValueError(f"can't draw {amount}: the lots hold {first_total + second_total}")
     if policy == "pro_rata":
-        return split(amount, totals)
-    return min(amount, first), max(amount - first, 0)
+        share = split(amount, (first_total, second_total))[0]
+    else:
+        share = min(amount, first_total)
+    return _take(share, first) + _take(amount - share, second)
 
 
 def _take(amount: int, sources: list[Source]) -> list[tuple[Source, int]]:
     taken: list[tuple[Source, int]] = []
+    if not amount:
+        return taken
     for source in order(sources):
-        if not amount:
-            break
         part = min(amount, source.remaining)
         if part:
             taken.append((source, part))
             amount -= part
+            if not amount:
+                break
     return taken

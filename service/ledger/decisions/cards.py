@@ -1,6 +1,7 @@
 """Issue, activate, freeze, unfreeze: the states of a card, from one table of moves."""
 
 from datetime import date, datetime
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -97,7 +98,7 @@ def _move(
     if move == "activate":
         expires_at, expires_on = _validity(view)
         image = replace(image, activated_at=view.now, expires_at=expires_at, expires_on=expires_on)
-    details: dict[str, object] | None = {"reason": reason} if reason else None
+    details: dict[str, Any] | None = {"reason": reason} if reason else None
     return Accepted((*lapses, _state_change(move, card, image, new_id("opn"), details)))
 
 
@@ -112,7 +113,7 @@ def _state_change(
     before: Card | None,
     after: Card,
     operation_id: str,
-    details: dict[str, object] | None,
+    details: dict[str, Any] | None,
 ) -> Change:
     return Change(
         operation_id=operation_id,

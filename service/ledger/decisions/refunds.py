@@ -1,6 +1,7 @@
 """Refund and void: value goes back to the lots it came from."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -20,7 +21,7 @@ from service.ledger.reasons import (
     VOID_AFTER_REFUND,
     VOID_WINDOW_CLOSED,
 )
-from service.ledger.state import Card, Change, Lot, Posting, Redemption, View
+from service.ledger.state import Change, Lot, Posting, Redemption, View
 from service.rules import periods
 from service.rules.giveback import give_back
 
@@ -54,7 +55,7 @@ def refund(
         status="refunded" if amount == left else "partly_refunded",
         refunded_lines={**redemption.refunded_lines, **_summed(redemption, intent.lines)},
     )
-    details: dict[str, object] = {"reason": intent.reason, "lines": intent.lines}
+    details: dict[str, Any] = {"reason": intent.reason, "lines": intent.lines}
     return give(view, "refund", after, amount, new_id, new_id("rfd"), details)
 
 
@@ -91,7 +92,7 @@ def give(
     amount: int,
     new_id: NewId,
     operation_id: str,
-    details: dict[str, object],
+    details: dict[str, Any],
 ) -> Accepted:
     """Credit `amount` of the redemption back; `after` is the redemption's next image. Lands on a frozen card too."""
     assert view.card is not None and view.redemption is not None and view.template is not None

@@ -1,5 +1,7 @@
 """Reverse by key (冲正): undo what is left of what a key did, or block the key for ever."""
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from schemas.problems import Reason
@@ -60,7 +62,7 @@ def _redemption(view: View, intent: Reverse, new_id: NewId) -> Accepted:
         refunded=redemption.amount,
         status="refunded" if redemption.refunded else "voided",
     )
-    details: dict[str, object] = {"outcome": "reversed", "reason": intent.reason}
+    details: dict[str, Any] = {"outcome": "reversed", "reason": intent.reason}
     return give(view, "reversal", after, left, new_id, new_id("opn"), details)
 
 

@@ -1,0 +1,120 @@
+"""The checker: the invariants INV-D* of a live database, each a query of `sql/queries/invariants.sql`.
+
+Constraints are the first line of defence and this is the second; INV-D18 checks that the first still stands. Each tenant is
+read in one snapshot as the database's owner, nothing is locked. Holds (INV-D5) and audit rows (part of INV-D10) are
+not there yet, so they are not checked.
+"""
+
+from typing import Any
+
+import asyncpg
+from msgspec import Struct
+
+from service.kernel import database
+from service.kernel.sql import SQL
+from service.ledger.decisions.cards import TRANSITIONS
+
+_SETTINGS = {"application_name": "kafang-verify", "jit": "off", "timezone": "UTC"}
+_TENANT, _SCHEMA = "invariants.tenant_", "invariants.schema_"
+# What a query takes beside the tenant: the moves of a card, from the one table that the decisions use.
+_ARGUMENTS: dict[str, tuple[list[str], ...]] = {
+    f"{_TENANT}d9_moves": (
+        [state for state, _ in TRANSITIONS],
+        [move for _, move in TRANSITIONS],
+        list(TRANSITIONS.values()),
+    )
+}
+
+
+class Breach(Struct, frozen=True):
+    """Something that must not be. `merchant_id` is None when it is in the schema, not in a tenant's rows."""
+
+    invariant: str
+    merchant_id: str | None
+    subject: str
+    detail: str
+
+
+class Report(Struct, frozen=True):
+    """What was checked and what was found; clean when there are no breaches."""
+
+    merchants: int
+    checks: list[str]
+    operations: int
+    breaches: list[Breach]
+
+    def text(self) -> str:
+        """The report for people, a line for each breach."""
+        checked = (
+            f"checked {', '.join(self.checks)} on {self.operations} operations "
+            f"of {self.merchants} merchants"
+        )
+        found = [
+            f"{breach.invariant}  {breach.merchant_id or 'schema'}  {breach.subject}: "
+            f"{breach.detail}"
+            for breach in self.breaches
+        ]
+        count = f"{len(found)} breaches" if found else "no breach"
+        return "\n".join([*found, checked, count])
+
+
+def checks() -> list[str]:
+    """The invariants that are checked, in order."""
+    found = {_invariant(name) for prefix in (_TENANT, _SCHEMA) for name in _queries(prefix)}
+    return sorted(found, key=lambda invariant: int(invariant.removeprefix("INV-D")))
+
+
+async def verify(dsn: str, merchant_ids: list[str] | None = None) -> Report:
+    """Check the schema and these tenants (None: all). `dsn` is the owner's: it may list the tenants.
+
+    Raises what the driver raises when the database can't be reached or a query fails.
+    """
+    connection: database.Connection = await asyncpg.connect(
+        dsn, server_settings=_SETTINGS, timeout=database.CONNECT_TIMEOUT_S
+    )
+    try:
+        await connection.execute(SQL["invariants.work_mem"])
+        if merchant_ids is None:
+            rows = await connection.fetch(SQL["merchants.list_ids"])
+            merchant_ids = [row["merchant_id"] for row in rows]
+        breaches = await _run(connection, _SCHEMA, None)
+        operations = 0
+        for merchant_id in merchant_ids:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                await connection.execute(SQL["tenant.set"], merchant_id)
+                operations += await connection.fetchval(SQL["invariants.operations"], merchant_id)
+                breaches += await _run(connection, _TENANT, merchant_id)
+    finally:
+        await connection.close()
+    return Report(len(merchant_ids), checks(), operations, breaches)
+
+
+async def verify_tenant(connection: database.Connection, merchant_id: str) -> list[Breach]:
+    """Check one tenant's rows in a snapshot of its own; for a connection outside a transaction."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(SQL["tenant.set"], merchant_id)
+        return await _run(connection, _TENANT, merchant_id)
+
+
+async def _run(
+    connection: database.Connection, prefix: str, merchant_id: str | None
+) -> list[Breach]:
+    breaches: list[Breach] = []
+    for name in _queries(prefix):
+        values: tuple[Any, ...] = _ARGUMENTS.get(name, ())
+        if merchant_id is not None:
+            values = (merchant_id, *values)
+        breaches += [
+            Breach(_invariant(name), merchant_id, row["subject"], row["detail"])
+            for row in await connection.fetch(SQL[name], *values)
+        ]
+    return breaches
+
+
+def _queries(prefix: str) -> list[str]:
+    return [name for name in SQL if name.startswith(prefix)]
+
+
+def _invariant(name: str) -> str:
+    """`invariants.tenant_d4_chain` -> `INV-D4`."""
+    return "INV-" + name.split(".")[1].split("_")[1].upper()
