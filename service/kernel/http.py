@@ -30,7 +30,6 @@ from service.kernel.replies import JSON, Reply, reply, request_id_of
 BODY_MAX_BYTES = 2**20
 REPLAYED = {"Idempotent-Replayed": "true"}
 KEY_LENGTH = range(8, 129)
-ID_LENGTH = 30
 
 Authenticate = Callable[[tokens.Token], Awaitable[Credential | None]]
 
@@ -137,7 +136,7 @@ def open_handler(declared: Route, operation: OpenOperation) -> HTTPRouteHandler:
 def object_id(call: Call, name: str, prefix: str) -> str:
     """A path id; one of the wrong form names nothing and is answered like an absent one."""
     value = call.path[name]
-    if not is_id(prefix, value) or len(value) != ID_LENGTH:
+    if not is_id(prefix, value):
         raise ProblemError(problems.NOT_FOUND)
     return value
 

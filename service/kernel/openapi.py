@@ -138,7 +138,7 @@ def _parameters(
     for name in re.findall(r"\{(\w+)\}", route.path):
         schema = {"type": "string"}
         if name.endswith("_id"):
-            schema["pattern"] = PATTERN.pattern
+            schema["pattern"] = f"^{PATTERN.pattern}$"
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     if route.query is not None:
         query = components[_name(references[route.query])]

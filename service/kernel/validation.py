@@ -84,9 +84,8 @@ def _refusal(raw: bytes, wanted: Any, error: msgspec.ValidationError) -> Problem
     """Why the typed decode failed: a broken document, or every problem of a sound one."""
     try:
         return _invalid(_problems(_document(raw), wanted, "$"), error, "$")
-    except (
-        msgspec.ValidationError
-    ):  # An integer no decoder can hold: the first error has its place.
+    except msgspec.ValidationError:
+        # An integer that no decoder can hold: the first error has its place.
         return _invalid(iter(()), error, "$")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
         return _malformed(broken)

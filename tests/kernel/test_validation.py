@@ -133,6 +133,11 @@ def test_an_integer_is_written_as_one_and_within_its_limits(number: str) -> None
     assert places(raw) == [("invalid_value", "$.amount.value")]
 
 
+def test_a_rule_over_fields_speaks_beside_other_problems() -> None:
+    raw = with_field("window", {"opens": 9, "closes": 9}).replace(b'"CNY"', b"1")
+    assert places(raw) == [("invalid_value", "$.amount.currency"), ("invalid_value", "$.window")]
+
+
 def test_an_enumeration_says_what_it_allows() -> None:
     assert refusal(with_field("mode", "demo")).reasons[0].allowed == ["test", "live"]
 
