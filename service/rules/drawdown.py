@@ -81,13 +81,11 @@ def draw(amount: int, sources: Sequence[Source], policy: str) -> list[tuple[Sour
 
 def _take(amount: int, sources: list[Source]) -> list[tuple[Source, int]]:
     taken: list[tuple[Source, int]] = []
-    if not amount:
-        return taken
     for source in order(sources):
+        if not amount:
+            break
         part = min(amount, source.remaining)
         if part:
             taken.append((source, part))
             amount -= part
-            if not amount:
-                break
     return taken
