@@ -1,8 +1,8 @@
-"""The checker: the invariants INV-D* of a live database, each a query of `sql/queries/invariants.sql`.
+"""The checker: the invariants INV-D* of a live database, each a query of `sql/queries`.
 
-Constraints are the first line of defence and this is the second; INV-D18 checks that the first still stands. Each tenant is
-read in one snapshot as the database's owner, nothing is locked. Holds (INV-D5) and audit rows (part of INV-D10) are
-not there yet, so they are not checked.
+Constraints are the first line of defence and this is the second; INV-D18 checks that the first
+still stands. Each tenant is read in one snapshot, as the owner of the tables; nothing is locked.
+Holds (INV-D5) and audit rows (part of INV-D10) are not there yet, so they are not checked.
 """
 
 from typing import Any
@@ -15,10 +15,11 @@ from service.kernel.sql import SQL
 from service.ledger.decisions.cards import TRANSITIONS
 
 _SETTINGS = {"application_name": "kafang-verify", "jit": "off", "timezone": "UTC"}
-_TENANT, _SCHEMA = "invariants.tenant_", "invariants.schema_"
-# What a query takes beside the tenant: the moves of a card, from the one table that the decisions use.
+# How the names of the queries begin.
+_TENANT, _SCHEMA = "invariants.d", "schema_invariants.d"
+# What a query takes beside the tenant: the moves of a card, from the table the decisions use.
 _ARGUMENTS: dict[str, tuple[list[str], ...]] = {
-    f"{_TENANT}d9_moves": (
+    "invariants.d9_moves": (
         [state for state, _ in TRANSITIONS],
         [move for _, move in TRANSITIONS],
         list(TRANSITIONS.values()),
@@ -27,7 +28,7 @@ _ARGUMENTS: dict[str, tuple[list[str], ...]] = {
 
 
 class Breach(Struct, frozen=True):
-    """Something that must not be. `merchant_id` is None when it is in the schema, not in a tenant's rows."""
+    """What must not be. `merchant_id` is None when it is in the schema, not in a tenant's rows."""
 
     invariant: str
     merchant_id: str | None
@@ -54,7 +55,7 @@ class Report(Struct, frozen=True):
             f"{breach.detail}"
             for breach in self.breaches
         ]
-        count = f"{len(found)} breaches" if found else "no breach"
+        count = {0: "no breach", 1: "1 breach"}.get(len(found), f"{len(found)} breaches")
         return "\n".join([*found, checked, count])
 
 
@@ -65,7 +66,7 @@ def checks() -> list[str]:
 
 
 async def verify(dsn: str, merchant_ids: list[str] | None = None) -> Report:
-    """Check the schema and these tenants (None: all). `dsn` is the owner's: it may list the tenants.
+    """Check the schema and these tenants (None: all, which only the owner's `dsn` may list).
 
     Raises what the driver raises when the database can't be reached or a query fails.
     """
@@ -77,7 +78,7 @@ async def verify(dsn: str, merchant_ids: list[str] | None = None) -> Report:
         if merchant_ids is None:
             rows = await connection.fetch(SQL["merchants.list_ids"])
             merchant_ids = [row["merchant_id"] for row in rows]
-        breaches = await _run(connection, _SCHEMA, None)
+        breaches = await verify_schema(connection)
         operations = 0
         for merchant_id in merchant_ids:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -89,8 +90,13 @@ async def verify(dsn: str, merchant_ids: list[str] | None = None) -> Report:
     return Report(len(merchant_ids), checks(), operations, breaches)
 
 
+async def verify_schema(connection: database.Connection) -> list[Breach]:
+    """Check what guards the rows: keys, constraints, row security, grants."""
+    return await _run(connection, _SCHEMA, None)
+
+
 async def verify_tenant(connection: database.Connection, merchant_id: str) -> list[Breach]:
-    """Check one tenant's rows in a snapshot of its own; for a connection outside a transaction."""
+    """Check one tenant's rows in a snapshot of its own, or the repeatable read one that is open."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(SQL["tenant.set"], merchant_id)
         return await _run(connection, _TENANT, merchant_id)
@@ -116,5 +122,5 @@ def _queries(prefix: str) -> list[str]:
 
 
 def _invariant(name: str) -> str:
-    """`invariants.tenant_d4_chain` -> `INV-D4`."""
-    return "INV-" + name.split(".")[1].split("_")[1].upper()
+    """`invariants.d4_chain` -> `INV-D4`."""
+    return "INV-" + name.split(".")[1].split("_")[0].upper()
