@@ -35,9 +35,12 @@ log = logging.getLogger(__name__)
 Answer = Settled | ProblemError | Relocate
 One = Member[Command, Answer]
 
-# Nothing was written, decide again on fresh state: a key, a request number or a counter was taken meanwhile, or the server
-# chose this transaction as the victim of a deadlock or serialization failure (never a business refusal, THREAT-T27).
-AGAIN = {"KF001", "KF002", "KF004", "40P01", "40001"}
+# Nothing was written, decide again on fresh state: a counter would have passed its cap, or the
+# server chose this transaction as the victim of a deadlock or serialization failure (never a
+# business refusal, THREAT-T27).
+AGAIN = {"KF004", "40P01", "40001"}
+# The same for what the unique indexes found taken meanwhile: a key, a request number.
+TAKEN = {"idempotency_key_pkey", "redemption_request_no"}
 LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -48,6 +51,7 @@ LOST = (
     asyncio.TimeoutError,
 )
 ATTEMPTS_MAX = 20
+RENEW_S = 600.0
 
 
 class NumberTakenError(Exception):
@@ -73,6 +77,7 @@ class Writer:
         self._quote_key = quote_key
         self._patience_s = patience_s
         self._connections: list[Connection | None] = [None] * lanes
+        self._renew_at = [0.0] * lanes
         self._lanes: Lanes[Command, Answer] = Lanes(
             lanes, batch_max, queue_max, self._settle, _last_word
         )
@@ -117,7 +122,7 @@ class Writer:
                 self._drop(lane)
                 await asyncio.sleep(min(0.05 * 2**attempt, 1.0))
             except asyncpg.PostgresError as error:
-                if error.sqlstate in AGAIN:
+                if error.sqlstate in AGAIN or getattr(error, "constraint_name", None) in TAKEN:
                     continue
                 await self._isolate(lane, merchant_id, members, error)
 
@@ -195,9 +200,14 @@ class Writer:
             members[0].fail(error)
 
     async def _connection(self, lane: int) -> Connection:
-        connection = self._connections[lane]
+        """The lane's connection; an old one is replaced, so that no plan outlives what it was made for (rule 13)."""
+        connection, now = self._connections[lane], asyncio.get_running_loop().time()
+        if connection is not None and now > self._renew_at[lane]:
+            self._drop(lane)
+            connection = None
         if connection is None or connection.is_closed():
             connection = self._connections[lane] = await self._connect()
+            self._renew_at[lane] = now + RENEW_S * (1 + lane / len(self._connections))
         return connection
 
     def _drop(self, lane: int) -> None:

@@ -6,9 +6,9 @@
 -- whole call inside the transaction. Locks are taken in one order everywhere (cards, redemptions, keys, request numbers,
 -- counters, each by id), and cards are never waited for here, so there is no deadlock.
 --
--- Returns the components that missed. Fails as a whole, with nothing written, with
---   KF001 keys that are already taken   KF002 request numbers already taken
---   KF003 a row count that differs from the expected one               KF004 a counter that would pass its cap
+-- Returns the components that missed. Fails as a whole, with nothing written: by the unique index when a key, a request
+-- number or a card number is taken, with KF003 when a row count differs from the expected one, with KF004 when a counter
+-- would pass its cap.
 create or replace function post_v1(
   p_merchant text, p_guards guard_v1[], p_keys key_v1[], p_card_inserts card_insert_v1[], p_cards card_image_v1[],
   p_lot_inserts lot_insert_v1[], p_lots lot_image_v1[], p_operations operation_v1[], p_postings posting_v1[],
@@ -19,39 +19,36 @@ language plpgsql
 as $$
 declare
   v_missed integer[] := '{}';
+  v_held text[];
   v_rows bigint;
   v_expected bigint;
 begin
   perform set_config('kafang.merchant_id', p_merchant, true);
 
   -- 1. Lock and check. Fewer rows than guards: find which components they belong to.
-  with held_card as (
+  select coalesce(array_agg(h.id), '{}') into v_held from (
     select c.card_id as id from card c
       join unnest(p_guards) g on g.kind = 'card' and g.id = c.card_id and g.version = c.version
       where c.merchant_id = p_merchant
       order by c.card_id
-      for no key update of c skip locked),
-  held_redemption as (
-    select r.redemption_id as id from redemption r
-      join unnest(p_guards) g on g.kind = 'redemption' and g.id = r.redemption_id and g.version = r.version
-      where r.merchant_id = p_merchant
-      order by r.redemption_id
-      for no key update of r skip locked),
-  held as (select id from held_card union all select id from held_redemption)
-  select coalesce(array_agg(distinct g.component) filter (where h.id is null), '{}') into v_missed
-    from unnest(p_guards) g left join held h on h.id = g.id;
+      for no key update of c skip locked) h;
+  if exists (select from unnest(p_guards) g where g.kind = 'redemption') then
+    select v_held || coalesce(array_agg(h.id), '{}') into v_held from (
+      select r.redemption_id as id from redemption r
+        join unnest(p_guards) g on g.kind = 'redemption' and g.id = r.redemption_id and g.version = r.version
+        where r.merchant_id = p_merchant
+        order by r.redemption_id
+        for no key update of r skip locked) h;
+  end if;
+  if cardinality(v_held) < cardinality(p_guards) then
+    select array_agg(distinct g.component) into v_missed from unnest(p_guards) g where g.id <> all (v_held);
+  end if;
 
   -- 2. Keys first of all writes: a taken key fails the batch before anything else is done.
   insert into idempotency_key
       (merchant_id, key_hash, fingerprint, outcome, operation_id, http_status, answer, created_at)
     select p_merchant, k.key_hash, k.fingerprint, k.outcome, k.operation_id, k.http_status, k.answer, k.created_at
-      from unnest(p_keys) k where k.component <> all (v_missed) order by k.key_hash
-    on conflict (merchant_id, key_hash) do nothing;
-  get diagnostics v_rows = row_count;
-  select count(*) into v_expected from unnest(p_keys) k where k.component <> all (v_missed);
-  if v_rows <> v_expected then
-    raise exception 'idempotency keys already taken' using errcode = 'KF001';
-  end if;
+      from unnest(p_keys) k where k.component <> all (v_missed) order by k.key_hash;
 
   -- 3. New cards and lots, then the final images of those that exist.
   if cardinality(p_card_inserts) > 0 then
@@ -102,13 +99,7 @@ begin
         amount, refunded, lines, refunded_lines)
       select p_merchant, r.redemption_id, r.card_id, r.store_id, r.request_no, r.status, r.version, r.currency,
           r.amount, r.refunded, r.lines, r.refunded_lines
-        from unnest(p_redemption_inserts) r where r.component <> all (v_missed) order by r.store_id, r.request_no
-      on conflict on constraint redemption_request_no do nothing;
-    get diagnostics v_rows = row_count;
-    select count(*) into v_expected from unnest(p_redemption_inserts) r where r.component <> all (v_missed);
-    if v_rows <> v_expected then
-      raise exception 'request numbers already taken' using errcode = 'KF002';
-    end if;
+        from unnest(p_redemption_inserts) r where r.component <> all (v_missed) order by r.store_id, r.request_no;
   end if;
   insert into posting (merchant_id, operation_id, posting_no, from_account, to_account, unit, amount, card_id, lot_id,
       legal_entity)
