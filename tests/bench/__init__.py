@@ -1,0 +1,1 @@
+"""Throughput against pgbench, latency, memory, growth: `python -m tests.bench --help`."""
