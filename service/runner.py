@@ -4,22 +4,27 @@ import argparse
 import asyncio
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from granian import Granian
 from granian.constants import Interfaces, Loops
+from granian.server.common import AbstractServer
 from msgspec import Struct
 
 from service import demo_tenant
-from service.kernel import embedded
+from service.kernel import database, embedded
 from service.kernel.metrics import MULTIPROCESS_DIR
 from service.kernel.migrations import migrate
 from service.settings import Settings, SettingsError, environment_of, with_kept_secret
 
 BACKLOG = 2048
+# A service that ends by itself sooner than this doesn't work; later, something killed its workers.
+WORKED_S = 10.0
 
 
 class Urls(Struct, frozen=True):
@@ -51,6 +56,7 @@ def run(_: argparse.Namespace, settings: Settings) -> None:
         tempfile.TemporaryDirectory(prefix="kafang-metrics-") as metrics_dir,
     ):
         asyncio.run(migrate(urls.owner))
+        asyncio.run(_require_durable(urls.app, settings))
         settings = msgspec.structs.replace(settings, database_url=urls.app, migration_url="")
         os.environ.update(environment_of(settings))
         os.environ[MULTIPROCESS_DIR] = metrics_dir
@@ -59,8 +65,31 @@ def run(_: argparse.Namespace, settings: Settings) -> None:
         _serve(settings)
 
 
+async def _require_durable(url: str, settings: Settings) -> None:
+    """Refuse before serving what every worker would refuse, naming the setting (promise 1)."""
+    connection = await database.connect_writer(url, allow_unsafe=settings.allow_unsafe_durability)
+    await connection.close()
+
+
 def _serve(settings: Settings) -> None:
-    Granian(
+    """Serve until told to stop.
+
+    Granian ends when a worker dies twice within seconds. Right for a worker that can't start; but
+    workers killed from outside are no reason to end the service, so then it begins again.
+    """
+    while True:
+        server, began = _granian(settings), time.monotonic()
+        try:
+            server.serve()
+        except SystemExit:
+            if server.interrupt_signal or time.monotonic() - began < WORKED_S:
+                raise
+        else:
+            return
+
+
+def _granian(settings: Settings) -> AbstractServer[Any]:
+    return Granian(
         "service.app:create_app",
         factory=True,
         address=settings.host,
@@ -72,4 +101,4 @@ def _serve(settings: Settings) -> None:
         respawn_failed_workers=True,
         log_access=False,
         workers_kill_timeout=10,
-    ).serve()
+    )

@@ -4,6 +4,7 @@ Reads take a pooled connection and open a transaction whose first statement sets
 connections of its own (`connect_writer`). Start-up refuses a server or a role that breaks a promise (design section 4).
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,10 +45,40 @@ READER_SETTINGS = {
 }
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 15.0
+START_PATIENCE_S = 60.0
+_UNREACHABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+)
 
 
 class UnsafeDatabaseError(RuntimeError):
     """The server or the role breaks a promise; the message names each setting and what it must be."""
+
+
+async def wait_until_reachable(dsn: str) -> None:
+    """Wait while the server is down or recovering: a worker that starts just then must not give up.
+
+    Raises what the driver raised last once START_PATIENCE_S are over, and anything else at once.
+    """
+    deadline = asyncio.get_running_loop().time() + START_PATIENCE_S
+    while True:
+        try:
+            connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+        except (
+            OSError,
+            TimeoutError,
+            asyncpg.PostgresConnectionError,
+            asyncpg.CannotConnectNowError,
+        ):
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            await connection.close()
+            return
 
 
 async def open_pool(dsn: str, size: int) -> Pool:
