@@ -20,6 +20,7 @@ GIFT_1 = Source("lot_02", "bonus", 5_000, JUNE)
 PAID_2 = Source("lot_03", "principal", 10_000, None)
 GIFT_2 = Source("lot_04", "bonus", 2_000, MAY)
 CARD = [PAID_1, GIFT_1, PAID_2, GIFT_2]
+POINTS = PAID_1._replace(account="points")  # type: ignore[arg-type]
 
 
 def brief(drawn: Drawn) -> list[tuple[str, int]]:
@@ -87,7 +88,7 @@ def test_empty_lots_are_passed_over() -> None:
         (-1, CARD, "bonus_first", "can't draw -1"),
         (1, [], "bonus_first", "can't draw 1: the lots hold 0"),
         (1, CARD, "fifo", "unknown draw-down policy 'fifo'; one of bonus_first, principal_first,"),
-        (1, [PAID_1._replace(account="points")], "pro_rata", "lot_01: unknown account 'points'"),
+        (1, [POINTS], "pro_rata", "lot_01: unknown account 'points'"),
         (1, [PAID_1, GIFT_1._replace(remaining=-1)], "pro_rata", "lot_02: remaining is -1, below"),
     ],
 )

@@ -94,7 +94,7 @@ def test_a_split_over_all_lots_would_take_money_on_a_refund() -> None:
         assert len(give_back(three_lots, "pro_rata", done, 1)) == 1
 
 
-Slices = tuple[list[tuple[str, str, int]], list[int]]
+Slices = tuple[Allocation, list[int]]
 
 
 def applied(allocation: Allocation, back: list[tuple[int, int]]) -> list[int]:
