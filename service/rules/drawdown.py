@@ -10,9 +10,9 @@ from typing import NamedTuple
 from schemas.common import Account
 from service.rules.split import split
 
-ACCOUNTS: tuple[Account, Account] = ("principal", "bonus")
+ACCOUNTS = ("principal", "bonus")
 # The accounts in the order they are drawn; under pro_rata both pay and this is only the listing.
-_DRAWN: dict[str, tuple[Account, Account]] = {
+_DRAWN: dict[str, tuple[str, str]] = {
     "bonus_first": ("bonus", "principal"),
     "principal_first": ("principal", "bonus"),
     "pro_rata": ACCOUNTS,

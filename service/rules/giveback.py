@@ -38,7 +38,7 @@ def remaining_allocation(allocation: Allocation, policy: str, captured_after: in
 
 
 def _totals(allocation: Allocation) -> dict[str, int]:
-    totals: dict[str, int] = dict.fromkeys(ACCOUNTS, 0)
+    totals = dict.fromkeys(ACCOUNTS, 0)
     for lot_id, account, amount in allocation:
         if account not in totals:
             raise ValueError(f"{lot_id}: unknown account {account!r}")

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import strategies as st
 
+from schemas.common import Account
 from service.kernel.money import AMOUNT_MAX
-from service.rules.drawdown import ACCOUNTS, POLICIES, Source, draw, order
+from service.rules.drawdown import POLICIES, Source, draw, order
 from tests.rules.properties import Property, each
 
+ACCOUNTS: tuple[Account, Account] = ("principal", "bonus")
 Drawn = list[tuple[Source, int]]
 Draw = Callable[[int, Sequence[Source], str], Drawn]
 

@@ -5,12 +5,14 @@ from collections.abc import Callable
 import pytest
 from hypothesis import strategies as st
 
+from schemas.common import Account
 from service.kernel.money import AMOUNT_MAX
-from service.rules.drawdown import ACCOUNTS, POLICIES, Source, draw
+from service.rules.drawdown import POLICIES, Source, draw
 from service.rules.giveback import Allocation, give_back, remaining_allocation
 from service.rules.split import split
 from tests.rules.properties import Property, each
 
+ACCOUNTS: tuple[Account, Account] = ("principal", "bonus")
 GiveBack = Callable[[Allocation, str, int, int], list[tuple[int, int]]]
 Keep = Callable[[Allocation, str, int], list[int]]
 
