@@ -6,6 +6,8 @@ from msgspec import Meta, Struct
 
 AMOUNT_MAX = 2**53 - 1
 
+# Patterns end in `$(?!\n)`: in Python a bare `$` also matches before a final line break.
+
 Minor = Annotated[
     int, Meta(ge=0, le=AMOUNT_MAX, description="Minor units of the currency (fen for CNY).")
 ]
@@ -15,7 +17,7 @@ PositiveMinor = Annotated[
 Currency = Annotated[
     str,
     Meta(
-        pattern="^[A-Z]{3}$",
+        pattern=r"^[A-Z]{3}$(?!\n)",
         min_length=3,
         max_length=3,
         description="ISO 4217 code.",
@@ -29,15 +31,18 @@ RequestNo = Annotated[
     Meta(
         min_length=1,
         max_length=64,
-        pattern="^[!-~]{1,64}$",
+        pattern=r"^[!-~]{1,64}$(?!\n)",
         description="The till's own business number, unique per store; printable ASCII without blanks.",
         examples=["POS12-20260301-000481"],
     ),
 ]
 CardNumber = Annotated[
-    str, Meta(pattern="^[0-9]{8,32}$", min_length=8, max_length=32, examples=["8800123412341236"])
+    str,
+    Meta(
+        pattern=r"^[0-9]{8,32}$(?!\n)", min_length=8, max_length=32, examples=["8800123412341236"]
+    ),
 ]
-Id = Annotated[str, Meta(min_length=30, max_length=30, pattern="^[a-z]{3}_[0-9a-v]{26}$")]
+Id = Annotated[str, Meta(min_length=30, max_length=30, pattern=r"^[a-z]{3}_[0-9a-v]{26}$(?!\n)")]
 Account = Literal["principal", "bonus"]
 
 

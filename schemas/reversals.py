@@ -18,7 +18,7 @@ class ReversalCreate(Struct, forbid_unknown_fields=True):
         Meta(
             min_length=8,
             max_length=128,
-            pattern="^[ -~]{8,128}$",
+            pattern=r"^[ -~]{8,128}$(?!\n)",
             description="The key of the operation to undo.",
         ),
     ]

@@ -12,7 +12,7 @@ Period = Annotated[
     Meta(
         min_length=3,
         max_length=20,
-        pattern="^P[0-9YMWD]+$",
+        pattern=r"^P[0-9YMWD]+$(?!\n)",
         description="ISO 8601 calendar period.",
         examples=["P3Y"],
     ),
@@ -24,7 +24,7 @@ class Numbering(Struct, forbid_unknown_fields=True):
     """How card numbers are made: prefix, random digits from a secure source, Luhn digit."""
 
     prefix: Annotated[
-        str, Meta(pattern="^[0-9]{1,8}$", min_length=1, max_length=8, examples=["8800"])
+        str, Meta(pattern=r"^[0-9]{1,8}$(?!\n)", min_length=1, max_length=8, examples=["8800"])
     ]
     digits: Annotated[
         int, Meta(ge=12, le=24, description="Length of the whole number.", examples=[16])

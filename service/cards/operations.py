@@ -1,14 +1,16 @@
 """The story of a card: issued with a number nobody can guess, activated, looked at, frozen."""
 
 import secrets
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from schemas.cards import CardAction, CardCreate, CardLookup, Statement
 from service.cards import store
 from service.kernel.http import Answer, Call, object_id
 from service.kernel.ids import is_id, new_id
+from service.kernel.paging import decode_cursor, page
 from service.kernel.problems import NOT_FOUND, UNAVAILABLE, ProblemError
 from service.ledger import answers, door
 from service.ledger.commands import Activate, Freeze, Intent, Issue, Unfreeze
@@ -20,6 +22,8 @@ from service.rules.luhn import new_number
 
 WRITE, READ, FREEZE = "cards:write", "cards:read", "cards:freeze"
 NUMBER_TRIES_MAX = 5
+
+Version = Annotated[int, Meta(ge=0, lt=2**63)]
 
 
 async def issue(call: Call, body: CardCreate) -> Answer:
@@ -89,13 +93,12 @@ async def read(call: Call, _: None) -> Answer:
 async def statement(call: Call, _: None) -> Answer:
     """The legs of a card, oldest first."""
     card_id = object_id(call, "card_id", "crd")
-    after, limit = store.cursor(call.query.cursor), call.query.limit
+    after, limit = decode_cursor(call.query.cursor, Version) or 0, call.query.limit
     async with reading(call, READ) as tenant:
         if await store.by_id(tenant, card_id) is None:
             raise ProblemError(NOT_FOUND)
-        lines = await store.statement(tenant, card_id, after, limit)
-    following = store.encode_cursor(lines[-1].version) if len(lines) == limit else None
-    return _json(Statement(lines, following))
+        lines = await store.statement(tenant, card_id, after, limit + 1)
+    return _json(Statement(*page(lines, limit, lambda line: line.version)))
 
 
 async def _act(call: Call, scope: str, body: CardAction, intent: Intent) -> Answer:

@@ -1,8 +1,6 @@
 """Cards over HTTP: issue, look up, activate, freeze, unfreeze, statement."""
 
-from typing import Annotated
-
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from schemas.cards import (
     Card,
@@ -16,6 +14,7 @@ from schemas.cards import (
 from service.cards import operations
 from service.kernel import problems
 from service.kernel.http import Route, handler
+from service.kernel.paging import LIMIT_DEFAULT, Cursor, Limit
 from service.ledger import reasons
 
 WRITE_ERRORS = (
@@ -31,8 +30,8 @@ WRITE_ERRORS = (
 class Paging(Struct, forbid_unknown_fields=True):
     """Which part of a list."""
 
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
-    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor | None = None
 
 
 ISSUE = Route(

@@ -5,10 +5,12 @@ from typing import Any
 
 import msgspec
 
+from schemas.common import Id
 from schemas.problems import Reason
 from schemas.templates import CardTemplateCreate, CardTemplateList
-from service.kernel import database
+from service.kernel import database, paging
 from service.kernel.http import Answer, Call, object_id
+from service.kernel.paging import decode_cursor, page
 from service.kernel.problems import NOT_FOUND, ProblemError
 from service.ledger.reading import reading
 from service.ledger.reasons import UNPROCESSABLE
@@ -17,6 +19,7 @@ from service.templates import store
 
 WRITE, READ = "templates:write", "templates:read"
 RANDOM_DIGITS_MIN = 8
+AFTER_ALL = "tpl_~"  # sorts after every id
 
 
 async def create(call: Call, body: CardTemplateCreate) -> Answer:
@@ -44,11 +47,10 @@ async def read(call: Call, _: None) -> Answer:
 
 async def browse(call: Call, _: None) -> Answer:
     """Templates, newest first."""
-    limit, before = call.query.limit, store.cursor(call.query.cursor)
+    limit, before = call.query.limit, decode_cursor(call.query.cursor, Id) or AFTER_ALL
     async with reading(call, READ) as tenant:
-        found = await store.page(tenant, before, limit)
-    following = store.encode_cursor(found[-1].id) if len(found) == limit else None
-    return _json(200, CardTemplateList(found, following))
+        found = await store.page(tenant, before, limit + 1)
+    return _json(200, CardTemplateList(*page(found, limit, lambda template: template.id)))
 
 
 def _contradictions(
@@ -90,7 +92,8 @@ def _contradictions(
                 "Pay and bonus pass max_balance.",
                 path=f"$.top_up_rules[{position}]",
             )
-    steps = [ladder.Step(step.pay, step.bonus, step.bonus_validity) for step in body.top_up_rules]
+    # Without their validity, which has been checked above with its own place.
+    steps = [ladder.Step(step.pay, step.bonus, None) for step in body.top_up_rules]
     for text in ladder.check(steps):
         yield Reason("ladder", text, path="$.top_up_rules")
 

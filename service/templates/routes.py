@@ -1,11 +1,10 @@
 """Card templates over HTTP."""
 
-from typing import Annotated
-
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from schemas.templates import CardTemplate, CardTemplateCreate, CardTemplateList
 from service.kernel.http import Route, handler
+from service.kernel.paging import LIMIT_DEFAULT, Cursor, Limit
 from service.ledger import reasons
 from service.templates import operations
 
@@ -13,8 +12,8 @@ from service.templates import operations
 class Paging(Struct, forbid_unknown_fields=True):
     """Which part of a list."""
 
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
-    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor | None = None
 
 
 EXAMPLE = {

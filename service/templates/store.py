@@ -5,15 +5,11 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from schemas.problems import Reason
 from schemas.templates import CardTemplate, CardTemplateCreate
 from service.kernel import database
-from service.kernel.ids import is_id, new_id
-from service.kernel.problems import INVALID_REQUEST, ProblemError
+from service.kernel.ids import new_id
 from service.kernel.sql import SQL
 from service.ledger.reading import Reading
-
-_FIRST = "tpl_" + "~"
 
 
 class _Row(Struct):
@@ -62,23 +58,6 @@ async def known_stores(tenant: Reading, store_ids: list[str]) -> set[str]:
         SQL["tenant.stores"], tenant.merchant.merchant_id, store_ids
     )
     return {row["store_id"] for row in rows}
-
-
-def cursor(text: str | None) -> str:
-    """The id a page goes on before. Raises 400 for anything else."""
-    if text is None:
-        return _FIRST
-    if not is_id("tpl", text):
-        reason = Reason(
-            "invalid_cursor", "Use next_cursor of the page before.", path="$query.cursor"
-        )
-        raise ProblemError(INVALID_REQUEST, reasons=[reason])
-    return text
-
-
-def encode_cursor(template_id: str) -> str:
-    """The cursor of the page after this template."""
-    return template_id
 
 
 def _template(row: _Row) -> CardTemplate:
