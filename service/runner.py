@@ -23,8 +23,8 @@ from service.kernel.migrations import migrate
 from service.settings import Settings, SettingsError, environment_of, with_kept_secret
 
 BACKLOG = 2048
-# A service that ends by itself sooner than this doesn't work; later, something killed its workers.
-WORKED_S = 10.0
+# How often in so many seconds the workers may be started over before the service gives up.
+STARTS_MAX, STARTS_WITHIN_S = 3, 60.0
 
 
 class Urls(Struct, frozen=True):
@@ -74,15 +74,18 @@ async def _require_durable(url: str, settings: Settings) -> None:
 def _serve(settings: Settings) -> None:
     """Serve until told to stop.
 
-    Granian ends when a worker dies twice within seconds. Right for a worker that can't start; but
-    workers killed from outside are no reason to end the service, so then it begins again.
+    Granian ends when a worker dies twice within seconds. Two kills from outside are no reason to
+    end the service, so it begins again; a worker that can't start uses the starts up in seconds.
     """
+    starts: list[float] = []
     while True:
-        server, began = _granian(settings), time.monotonic()
+        starts = [at for at in starts if time.monotonic() - at < STARTS_WITHIN_S]
+        starts.append(time.monotonic())
+        server = _granian(settings)
         try:
             server.serve()
         except SystemExit:
-            if server.interrupt_signal or time.monotonic() - began < WORKED_S:
+            if server.interrupt_signal or len(starts) >= STARTS_MAX:
                 raise
         else:
             return

@@ -46,12 +46,7 @@ READER_SETTINGS = {
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 15.0
 START_PATIENCE_S = 60.0
-_UNREACHABLE = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-)
+_UNREACHABLE = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
 
 
 class UnsafeDatabaseError(RuntimeError):
@@ -67,12 +62,7 @@ async def wait_until_reachable(dsn: str) -> None:
     while True:
         try:
             connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
-        except (
-            OSError,
-            TimeoutError,
-            asyncpg.PostgresConnectionError,
-            asyncpg.CannotConnectNowError,
-        ):
+        except _UNREACHABLE:
             if asyncio.get_running_loop().time() > deadline:
                 raise
             await asyncio.sleep(0.1)
