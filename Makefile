@@ -46,9 +46,10 @@ bench: .venv/.stamp ## measure throughput and latency
 crash: .venv/.stamp ## kill the service N times under load and verify the ledger (N=20)
 	$(PYTHON) -m tests.crash --cycles $(N)
 
-soak: .venv/.stamp ## the long version of crash (SOAK_N=500), then of bench
+soak: .venv/.stamp ## the long version of crash (SOAK_N=500), of bench and of random lives of cards
 	$(PYTHON) -m tests.crash --cycles $(SOAK_N)
 	$(PYTHON) -m tests.bench --soak
+	KAFANG_HYPOTHESIS_EXAMPLES=10000 $(PYTHON) -m pytest tests/ledger/test_decide_machine.py
 
 # The crash run comes before the suite so that a log ends with pytest's closing line.
 check: lint types drift ## all that CI checks: lint, types, drift, crash N=20, test
