@@ -45,7 +45,11 @@ class Pending(Struct, frozen=True):
     settled: Settled | ProblemError
 
 
-Outcome = Settled | ProblemError | Relocate | Pending
+class Later(Struct, frozen=True):
+    """It depends on what another component of this batch may or may not post: decide it once that is known."""
+
+
+Outcome = Settled | ProblemError | Relocate | Pending | Later
 
 
 class Batch:
@@ -60,6 +64,8 @@ class Batch:
         self._components: dict[str, int] = {}
         # Keys decided in this batch, with the component they wait for.
         self._keys: dict[bytes, tuple[Command, Pending]] = {}
+        # (store, request number) taken in this batch, with the component that takes it.
+        self._taken: dict[tuple[str, str], int] = {}
 
     def decide(self, command: Command) -> Outcome:
         """The command's outcome; Pending when it has something to post."""
@@ -72,6 +78,8 @@ class Batch:
         view = self.view(command)
         if isinstance(view, Relocate):
             return view
+        if self._taken_elsewhere(command):
+            return Later()
         decision = decide(view, command, self._new_id)
         if isinstance(decision, Rejected):
             return decision.error
@@ -155,6 +163,13 @@ class Batch:
             counter=counter,
         )
 
+    def _taken_elsewhere(self, command: Command) -> bool:
+        """Whether a redemption of another card in this batch takes the request number, if it is posted."""
+        if not isinstance(command.intent, Redeem):
+            return False
+        taker = self._taken.get((command.store_id or "", command.intent.request_no))
+        return taker is not None and taker != self._components.get(command.card_number)
+
     def _settled_on(self, command: Command) -> int:
         """The component a decision without effect depends on: its card's, if the batch has changed that card (rule 4)."""
         return self._components.get(command.card_number) or self.rows.new_component()
@@ -177,9 +192,9 @@ class Batch:
             if change.redemption is not None:
                 snapshot.redemptions[change.redemption.redemption_id] = change.redemption
                 if change.request_no is not None:
-                    snapshot.request_nos[change.redemption.store_id, change.request_no] = (
-                        change.operation_id
-                    )
+                    name = (change.redemption.store_id, change.request_no)
+                    snapshot.request_nos[name] = change.operation_id
+                    self._taken[name] = component
         intent = command.intent
         if isinstance(intent, Issue):
             self.rows.count(component, intent.template_id, "cards_issued", 1)
@@ -189,7 +204,10 @@ class Batch:
                     counter, used=counter.used + 1
                 )
         if isinstance(intent, Reverse) and view.target_key is None:
-            self.rows.tombstone(component, intent.target_key_hash, view.now)
+            # Folded too: the same key in this batch, or a second reversal of it, meets the tombstone.
+            blocked = intent.target_key_hash
+            self.rows.tombstone(component, blocked, view.now)
+            snapshot.keys[blocked] = Key(blocked, b"", "tombstone", None, 409, None, view.now)
         return decision.own.operation_id
 
 

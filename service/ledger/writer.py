@@ -24,7 +24,7 @@ from service.kernel.ids import new_id
 from service.kernel.problems import OUTCOME_UNKNOWN, UNAUTHENTICATED, UNAVAILABLE, ProblemError
 from service.kernel.sql import SQL
 from service.ledger import snapshot as snapshots
-from service.ledger.batch import Batch, Outcome, Pending, Relocate, Settled, template_ref
+from service.ledger.batch import Batch, Later, Outcome, Pending, Relocate, Settled, template_ref
 from service.ledger.commands import Command
 from service.ledger.reasons import REQUEST_IN_PROGRESS
 from service.ledger.snapshot import Snapshot
@@ -158,10 +158,11 @@ class Writer:
             missed = set(await connection.fetchval(SQL["ledger.post"], *batch.rows.arguments()))
         answers: list[tuple[One, Answer]] = []
         for member, outcome in outcomes:
-            if not isinstance(outcome, Pending):
+            if isinstance(outcome, Pending):
+                if outcome.component not in missed:
+                    answers.append((member, outcome.settled))
+            elif not isinstance(outcome, Later):
                 answers.append((member, outcome))
-            elif outcome.component not in missed:
-                answers.append((member, outcome.settled))
         return bool(missed), answers
 
     async def _tenant(
