@@ -13,6 +13,9 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 # Two characters at a time: half the steps of one at a time, on a path that runs twice a request.
 _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
 
+# A call for random bytes costs more than the id around them: fetch them for many at once.
+_BLOCK = 128
+_random: list[int] = []
 _last: tuple[int, str] = (0, "")
 
 
@@ -22,7 +25,23 @@ def new_id(prefix: str) -> str:
     now_ms = time.time_ns() // 1_000_000
     if _last[0] != now_ms:
         _last = (now_ms, base32(now_ms, 5))
-    return f"{prefix}_{_last[1]}{base32(int.from_bytes(os.urandom(10)), 8)}"
+    return f"{prefix}_{_last[1]}{base32(_random80(), 8)}"
+
+
+def _random80() -> int:
+    global _random
+    if not _random:
+        block = os.urandom(10 * _BLOCK)
+        _random = [int.from_bytes(block[i : i + 10]) for i in range(0, len(block), 10)]
+    return _random.pop()
+
+
+def _forget_random() -> None:
+    """A forked worker must not hand out its parent's numbers again."""
+    _random.clear()
+
+
+os.register_at_fork(after_in_child=_forget_random)
 
 
 def is_id(prefix: str, text: str) -> bool:
