@@ -23,7 +23,7 @@ from service.rules.luhn import new_number
 WRITE, READ, FREEZE = "cards:write", "cards:read", "cards:freeze"
 NUMBER_TRIES_MAX = 5
 
-Version = Annotated[int, Meta(ge=0, lt=2**63)]
+Version = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 async def issue(call: Call, body: CardCreate) -> Answer:
