@@ -1,0 +1,47 @@
+"""Clients whose every answer is held against the contract, in all tests of the API."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from service.kernel import embedded
+from tests.conftest import ClientOf
+from tests.harness import contract
+from tests.harness import tenant as tenants
+from tests.harness.client import Client, Response
+from tests.harness.server import Server
+from tests.harness.tenant import Tenant
+
+ROUTES = contract.routes()
+
+
+class CheckedClient(Client):
+    """A client that fails the test at an answer its route does not declare."""
+
+    async def request(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """Send, wait, and check."""
+        response = await super().request(method, path, body, headers)
+        route = contract.route_of(ROUTES, method, path.partition("?")[0])
+        faults = (
+            contract.faults(route, response) if path not in ("/metrics", "/openapi.json") else []
+        )
+        assert not faults, f"{method} {path}: {faults} {response.body[:600]!r}"
+        return response
+
+
+@pytest.fixture(scope="session")
+def client_of(server: Server) -> ClientOf:
+    """Make a checked client: `client_of(token)`; one connection, one request at a time."""
+
+    def make(token: str = "", timeout_s: float = 30.0) -> CheckedClient:
+        return CheckedClient(server.host, server.port, token, timeout_s)
+
+    return make
+
+
+@pytest.fixture
+async def other(postgres: embedded.Server, client_of: ClientOf) -> Tenant:
+    """Another merchant, whose objects must look to the first as if they were not there."""
+    return await tenants.make(postgres.app_dsn, client_of, stores_count=2)

@@ -1,0 +1,85 @@
+"""Every answer held against what its route declares: status, code, media type, schema, headers."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from schemas.problems import Problem
+from service import app
+from service.kernel import problems
+from service.kernel.http import Route, errors_of
+from tests.harness.client import Response
+
+# What a request gets that reaches no route.
+OUTSIDE = {problems.NOT_FOUND.code, problems.METHOD_NOT_ALLOWED.code}
+
+
+def routes() -> list[Route]:
+    """The declared routes, in the order of the contract."""
+    declared = [handler.opt.get("declared") for handler in app.handlers()]
+    return [route for route in declared if isinstance(route, Route)]
+
+
+def route_of(declared: Sequence[Route], method: str, path: str) -> Route | None:
+    """The route that serves a request; a path without a parameter goes before one with."""
+    found = [r for r in declared if r.method == method and _pattern(r.path).fullmatch(path)]
+    return min(found, key=lambda route: route.path.count("{"), default=None)
+
+
+def faults(route: Route | None, response: Response) -> list[str]:
+    """What of an answer the contract does not say; empty when it is as declared."""
+    name = route.operation_id if route else "outside every route"
+    found = _problem_faults(route, response) if response.status >= 400 else []
+    if response.status < 400 and route is not None:
+        found = _answer_faults(route, response)
+    if "x-request-id" not in response.headers:
+        found.append("has no X-Request-Id")
+    return [f"{name}: {response.status} {fault}" for fault in found]
+
+
+def _answer_faults(route: Route, response: Response) -> list[str]:
+    if response.status not in route.answers:
+        return ["is not declared"]
+    wanted = route.answers[response.status]
+    return _media_type(response, "application/json") + _body(wanted, response)
+
+
+def _problem_faults(route: Route | None, response: Response) -> list[str]:
+    found = _media_type(response, problems.MEDIA_TYPE) + _body(Problem, response)
+    if found:
+        return found
+    problem = msgspec.json.decode(response.body, type=Problem)
+    declared = {(code.code, code.status) for code in errors_of(route)} if route else set()
+    inside = route is not None and (problem.code, response.status) in declared
+    if not inside and not (route is None and problem.code in OUTSIDE):
+        found.append(f"{problem.code} is not declared")
+    if problem.status != response.status:
+        found.append(f"carries the status {problem.status} in its body")
+    replayed = response.headers.get("idempotent-replayed") == "true"
+    if (problem.request_id == response.headers.get("x-request-id")) == replayed:
+        found.append("has another request_id than its header, or is a replay with a new one")
+    if problem.code in problems.CODES and problem.retry != problems.CODES[problem.code].retry:
+        found.append(f"advises {problem.retry}")
+    return found
+
+
+def _media_type(response: Response, wanted: str) -> list[str]:
+    got = response.headers.get("content-type", "")
+    return [] if got == wanted else [f"is {got}, not {wanted}"]
+
+
+def _body(wanted: Any, response: Response) -> list[str]:
+    """Decoded strictly and encoded again it must be the same: no field is missing or undeclared."""
+    try:
+        value = msgspec.json.decode(response.body, type=wanted)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        return [f"does not fit {wanted.__name__}: {error}"]
+    again = json.loads(msgspec.json.encode(value))
+    return [] if again == response.json() else [f"holds more than {wanted.__name__} declares"]
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile("[^/]+".join(map(re.escape, re.split(r"\{\w+\}", path))))
