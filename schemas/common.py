@@ -32,7 +32,9 @@ RequestNo = Annotated[
         min_length=1,
         max_length=64,
         pattern=r"^[!-~]{1,64}$(?!\n)",
-        description="The till's own business number, unique per store; printable ASCII without blanks.",
+        description=(
+            "The till's own business number, unique per store; printable ASCII without blanks."
+        ),
         examples=["POS12-20260301-000481"],
     ),
 ]

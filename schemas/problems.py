@@ -1,4 +1,4 @@
-"""The one shape of every error: RFC 9457 problem+json with a stable code and all reasons at once."""
+"""The one shape of every error: problem+json (RFC 9457), a stable code and all reasons at once."""
 
 from typing import Annotated, Literal
 
@@ -39,13 +39,15 @@ class Problem(Struct, forbid_unknown_fields=True):
     outcome: Annotated[
         Outcome,
         Meta(
-            description="not_applied: nothing happened. unknown: it may have happened; send the same key again."
+            description="not_applied: nothing happened. "
+            "unknown: it may have happened; send the same key again."
         ),
     ]
     retry: Annotated[
         Retry,
         Meta(
-            description="same_key: send again as it is. new_key: mend, then a new key. no: sending again won't help."
+            description="same_key: send again as it is. new_key: mend, then a new key. "
+            "no: sending again won't help."
         ),
     ]
     reasons: list[Reason]

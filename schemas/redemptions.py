@@ -124,7 +124,10 @@ class LineRefund(Struct, forbid_unknown_fields=True):
 
 
 class RefundCreate(Struct, forbid_unknown_fields=True):
-    """Give back part or all: nothing named = all that is left; `amount` = that much; `lines` = by line."""
+    """Give back part or all of a redemption.
+
+    Nothing named gives back all that is left, `amount` that much, `lines` so much of each line.
+    """
 
     amount: Amount | None = None
     lines: Annotated[list[LineRefund], Meta(max_length=200)] = field(default_factory=list)

@@ -26,8 +26,11 @@ class ReversalCreate(Struct, forbid_unknown_fields=True):
 
 
 class Reversal(Struct):
-    """`reversed`: what was left has been undone. `nothing_to_reverse`: the key did nothing, or was already undone.
-    `blocked`: the key was never seen and will be refused if it comes."""
+    """What became of the key, in `outcome`.
+
+    `reversed`: what was left has been undone. `nothing_to_reverse`: the key did nothing, or was
+    already undone. `blocked`: the key was never seen and will be refused if it comes.
+    """
 
     id: str
     outcome: Literal["reversed", "nothing_to_reverse", "blocked"]

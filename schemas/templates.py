@@ -46,7 +46,10 @@ class StoreScope(Struct, forbid_unknown_fields=True):
 
 
 class TopUpStep(Struct, forbid_unknown_fields=True):
-    """One step of the ladder: pay at least `pay`, get `bonus` on top (充300送50). The highest step reached applies once."""
+    """One step of the ladder: pay at least `pay`, get `bonus` on top (充300送50).
+
+    The highest step reached applies, once.
+    """
 
     pay: PositiveMinor
     bonus: PositiveMinor
