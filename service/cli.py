@@ -1,4 +1,7 @@
-"""The command line: run, migrate, verify, and what an operator creates by hand. `--json` prints JSON."""
+"""The command line: run, migrate, verify, and what an operator creates by hand.
+
+`--json` prints JSON.
+"""
 
 import argparse
 import asyncio
@@ -45,8 +48,8 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m service",
-        description="Kafang: issue and redeem stored-value cards. Without DATABASE_URL it uses its own PostgreSQL in "
-        "KAFANG_DATA_DIR (.kafang).",
+        description="Kafang: issue and redeem stored-value cards. "
+        "Without DATABASE_URL it uses its own PostgreSQL in KAFANG_DATA_DIR (.kafang).",
     )
     parser.add_argument("--json", action="store_true", help="print results as JSON")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -1,6 +1,6 @@
-"""The demo merchant of a first start: a test tenant with a store, two keys, a template and a card with money on it.
+"""The demo merchant of a first start: a test tenant that is ready for a first redemption.
 
-Test mode only. The keys lie in data_dir, readable by their owner alone; later starts say where.
+It has a store, two keys, a template and a card with money on it. Test mode only. The keys lie in data_dir, readable by their owner alone; later starts say where.
 """
 
 import asyncio
@@ -60,16 +60,19 @@ def welcome(settings: Settings) -> str:
         _keep(file, msgspec.json.encode(demo).decode("utf-8"))
     demo = msgspec.json.decode(file.read_bytes(), type=DemoTenant)
     base = f"http://{settings.host}:{settings.port}"
+    till_key = folder / "demo_pos_key"
     return "\n".join(
         (
             f"Kafang serves {base}   (contract: {base}/openapi.json)",
-            f"Demo merchant {demo.merchant_id}, test mode. Test keys: {folder / 'demo_pos_key'} (till), "
+            f"Demo merchant {demo.merchant_id}, test mode. Test keys: {till_key} (till), "
             f"{folder / 'demo_merchant_key'} (merchant). Facts: {file}",
             "Redeem 88.00 yuan from the demo card:",
             "",
-            f'  curl -sS {base}/v1/redemptions -H "Authorization: Bearer $(cat {folder / "demo_pos_key"})" \\',
-            "    -H 'Content-Type: application/json' -H \"Idempotency-Key: first-$(date +%s%N)\" \\",
-            '    -d \'{"request_no":"TRY-\'$(date +%s%N)\'","amount":{"value":8800,"currency":"CNY"},'
+            f'  curl -sS {base}/v1/redemptions -H "Authorization: Bearer $(cat {till_key})" \\',
+            "    -H 'Content-Type: application/json' \\",
+            '    -H "Idempotency-Key: first-$(date +%s%N)" \\',
+            "    -d '{\"request_no\":\"TRY-'$(date +%s%N)'\","
+            '"amount":{"value":8800,"currency":"CNY"},'
             f'"sources":[{{"card_number":"{demo.card_number}"}}]}}\'',
             "",
         )

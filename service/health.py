@@ -1,4 +1,4 @@
-"""What whoever runs the service asks: is it alive, can it work, what does it count, what is the contract?"""
+"""What an operator asks: is it alive, can it work, what does it count, what is the contract?"""
 
 import asyncio
 from typing import Any, Literal

@@ -15,13 +15,18 @@ class SettingsError(ValueError):
 
 
 class Settings(Struct, frozen=True):
-    """Everything that can be set. The environment variable is the field's name in upper case, `KAFANG_` first."""
+    """Everything that can be set.
 
-    # Where the application connects (a role bound by row-level security); empty: Kafang starts its own PostgreSQL.
+    The environment variable is the field's name in upper case, with `KAFANG_` before it.
+    """
+
+    # Where the application connects, as a role that row-level security binds. Empty: Kafang starts
+    # its own PostgreSQL.
     database_url: str = ""
     # The owner of the schema, for migrations and `verify`; needed only with database_url.
     migration_url: str = ""
-    # At least 64 hexadecimal characters, kept outside the database; required with database_url, else made and kept in data_dir.
+    # At least 64 hexadecimal characters, kept outside the database. Required with database_url;
+    # without it, made at the first start and kept in data_dir.
     secret_key: Annotated[str, Meta(pattern="^([0-9a-f]{64,})?$")] = ""
     data_dir: str = ".kafang"
     host: str = "127.0.0.1"
@@ -31,7 +36,8 @@ class Settings(Struct, frozen=True):
     batch_max: Annotated[int, Meta(ge=1, le=1000)] = 128
     queue_max: Annotated[int, Meta(ge=1, le=100_000)] = 4096
     reader_connections: Annotated[int, Meta(ge=1, le=100)] = 8
-    # How long the writer goes on trying to settle a request before it answers "unknown" or "unavailable".
+    # How long the writer goes on trying to settle a request before it answers "unknown" or
+    # "unavailable".
     patience_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     # Development only: serve on a database that could lose an acknowledged commit.
@@ -72,7 +78,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     settings = msgspec.convert(given, Settings, strict=False)
     if settings.database_url and not settings.secret_key:
         raise SettingsError(
-            "KAFANG_SECRET_KEY is required with DATABASE_URL: 64 hexadecimal characters, the same on every host"
+            "KAFANG_SECRET_KEY is required with DATABASE_URL: "
+            "64 hexadecimal characters, the same on every host"
         )
     return settings
 

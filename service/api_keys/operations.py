@@ -29,7 +29,10 @@ BUNDLES = {"pos": POS_SCOPES, "merchant": MERCHANT_SCOPES}
 async def create(
     pool: database.Pool, merchant_id: str, name: str, bundle: str, store_id: str | None
 ) -> KeyCreated:
-    """A new key; its text is in this answer only. Raises ValueError when bundle and store don't fit."""
+    """A new key, whose text is in this answer only.
+
+    Raises ValueError for an unknown bundle, or when bundle and store don't fit.
+    """
     if bundle not in BUNDLES:
         raise ValueError(f"bundle {bundle!r}: must be one of {', '.join(BUNDLES)}")
     if (bundle == "pos") != (store_id is not None):
@@ -52,6 +55,9 @@ async def create(
 
 
 async def revoke(pool: database.Pool, merchant_id: str, api_key_id: str) -> bool:
-    """End a key: nothing sent after this returns is accepted. False when there is no such active key."""
+    """End a key; False when there is no such active key.
+
+    Nothing sent with it after this returns is accepted.
+    """
     async with database.tenant(pool, merchant_id) as connection:
         return await store.revoke(connection, merchant_id, api_key_id)

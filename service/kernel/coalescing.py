@@ -2,11 +2,13 @@
 
     submit ──► its lane's queue ──► settle(batch) ──► its own future
 
-A lane is one worker task with one connection; what must not race itself (one card) always takes the same lane. A batch
-holds one tenant's members only (rule 9); tenants of a lane take turns. The lane tasks live as long as the application:
-there is no moment between "queue looked empty" and "I no longer run" in which a request could be stranded (rule 8). A
-member's future belongs to the member: a client that goes away cancels nobody else's, and whatever ends a batch, every
-member of it is resolved.
+A lane is one worker task with one connection; what must not race itself (one card) always takes
+the same lane. A batch holds one tenant's members only (rule 9); tenants of a lane take turns.
+
+The lane tasks live as long as the application: there is no moment between "queue looked empty" and
+"I no longer run" in which a request could be stranded (rule 8). A member's future belongs to the
+member: a client that goes away cancels nobody else's, and whatever ends a batch, every member of it
+is resolved.
 """
 
 import asyncio
@@ -23,7 +25,10 @@ class OverloadedError(Exception):
 
 
 class Member(Generic[C, A]):
-    """A command in a lane and the future of its answer. `sent`: its effect may have reached the database."""
+    """A command in a lane and the future of its answer.
+
+    `sent`: its effect may have reached the database.
+    """
 
     __slots__ = ("answer", "command", "sent")
 
@@ -50,8 +55,8 @@ LastWord = Callable[[Member[C, A]], BaseException]
 class Lanes(Generic[C, A]):
     """Queues and their worker tasks.
 
-    `settle(lane, tenant, members)` resolves every member; `last_word(member)` is the error for one that it left
-    unresolved, whatever happened.
+    `settle(lane, tenant, members)` resolves every member; `last_word(member)` is the error for one
+    that it left unresolved, whatever happened.
     """
 
     def __init__(
@@ -82,7 +87,10 @@ class Lanes(Generic[C, A]):
         return self._queued
 
     async def submit(self, tenant: str, lane_of: str, command: C) -> A:
-        """The answer to a command. Raises OverloadedError, and whatever `settle` gives the member."""
+        """The answer to a command.
+
+        Raises OverloadedError, and whatever `settle` gives the member.
+        """
         if self._closed or self._queued >= self._queue_max:
             raise OverloadedError
         member: Member[C, A] = Member(command, asyncio.get_running_loop().create_future())

@@ -1,7 +1,8 @@
 """Connections: two kinds, checked when they are made, and one way to read as a tenant.
 
-Reads take a pooled connection and open a transaction whose first statement sets the tenant. The ledger's writer keeps
-connections of its own (`connect_writer`). Start-up refuses a server or a role that breaks a promise (design section 4).
+Reads take a pooled connection and open a transaction whose first statement sets the tenant. The
+ledger's writer keeps connections of its own (`connect_writer`). Start-up refuses a server or a role
+that breaks a promise (design section 4).
 """
 
 import asyncio
@@ -24,7 +25,8 @@ else:
     Pool = asyncpg.Pool
 T = TypeVar("T")
 
-# Point look-ups by key only: a plan made while a table was empty must not stay a sequential scan (rule 13).
+# Point look-ups by key only: a plan made while a table was empty must not stay a sequential scan
+# (rule 13).
 WRITER_SETTINGS = {
     "application_name": "kafang-writer",
     "jit": "off",
@@ -50,7 +52,10 @@ _UNREACHABLE = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectN
 
 
 class UnsafeDatabaseError(RuntimeError):
-    """The server or the role breaks a promise; the message names each setting and what it must be."""
+    """The server or the role breaks a promise.
+
+    The message names each setting and what it must be.
+    """
 
 
 async def wait_until_reachable(dsn: str) -> None:

@@ -1,7 +1,7 @@
 """Errors as data: each code is defined once, with its status, what it means and how to mend it.
 
-A module that can fail defines its codes with `define` and raises `ProblemError`; routes declare the codes they can
-answer, so the contract lists them. RFC 9457; design section 4, promise 7.
+A module that can fail defines its codes with `define` and raises `ProblemError`; routes declare the
+codes they can answer, so the contract lists them. RFC 9457; design section 4, promise 7.
 """
 
 import msgspec
@@ -13,7 +13,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Code(Struct, frozen=True):
-    """A stable error code: HTTP status, a title, how to mend it, and whether sending again helps."""
+    """A stable error code: HTTP status, title, how to mend it, whether sending again helps."""
 
     code: str
     status: int
@@ -97,7 +97,8 @@ KEY_REQUIRED = define(
     "idempotency_key_required",
     400,
     "Idempotency-Key is missing",
-    "Send an Idempotency-Key header of 8 to 128 printable ASCII characters, one new key for each intended effect.",
+    "Send an Idempotency-Key header of 8 to 128 printable ASCII characters, "
+    "one new key for each intended effect.",
     "new_key",
 )
 KEY_INVALID = define(

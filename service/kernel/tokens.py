@@ -1,8 +1,9 @@
 """API keys as text: `kfk_test_` + tenant (26) + secret (32 characters, 160 bits) + checksum (6).
 
-A leaked key is recognisable by its prefix; a mistyped one is refused by its checksum without a query; the tenant is
-inside, so row-level security holds from the first query. Only the SHA-256 of the whole key is stored: enough for a secret above 112
-bits (ASVS 6.5.2). Decisions, "Tenant and scope"; THREAT-T18.
+A leaked key is recognisable by its prefix; a mistyped one is refused by its checksum without a
+query; the tenant is inside, so row-level security holds from the first query. Only the SHA-256 of
+the whole key is stored: enough for a secret above 112 bits (ASVS 6.5.2). Decisions, "Tenant and
+scope"; THREAT-T18.
 """
 
 import hashlib

@@ -1,4 +1,7 @@
-"""From a decision to the exact bytes of its answer; they are stored with the key and replayed as they are."""
+"""From a decision to the exact bytes of its answer.
+
+They are stored with the key and replayed as they are.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime

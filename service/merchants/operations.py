@@ -1,4 +1,7 @@
-"""Merchants: the tenants. Created by whoever runs the system; a test tenant's clock can be moved forward."""
+"""Merchants: the tenants, created by whoever runs the system.
+
+A test tenant's clock can be moved forward.
+"""
 
 from datetime import datetime
 
@@ -24,7 +27,10 @@ async def create(
 
 
 async def move_clock(pool: database.Pool, merchant_id: str, now: datetime) -> datetime:
-    """Move a test tenant's clock forward. Raises ValueError when it would go back or the tenant isn't a test one."""
+    """Move a test tenant's clock forward, and return its new time.
+
+    Raises ValueError when it would go back or the tenant isn't a test one.
+    """
     async with database.tenant(pool, merchant_id) as connection:
         moved = await store.move_clock(connection, merchant_id, now)
     if moved is None:

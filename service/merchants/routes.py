@@ -19,7 +19,8 @@ MOVE = Route(
     tag="Test mode",
     scope=SCOPE,
     summary="Move a test tenant's clock forward",
-    description="Expiry, lapses and business dates follow this clock. It never goes back; a live tenant has none.",
+    description="Expiry, lapses and business dates follow this clock. It never goes back; "
+    "a live tenant has none.",
     body=TestClockMove,
     answers={200: TestClock},
     errors=(UNPROCESSABLE,),

@@ -134,8 +134,16 @@ def _require_sound(lines: list[Line], amount: int) -> None:
     if not lines:
         return
     facts = [
-        basket.Line(l.line_id, l.sku, l.quantity, l.list_price, l.discount, l.tax, l.total)
-        for l in lines
+        basket.Line(
+            line.line_id,
+            line.sku,
+            line.quantity,
+            line.list_price,
+            line.discount,
+            line.tax,
+            line.total,
+        )
+        for line in lines
     ]
     problems = basket.check(facts, amount)
     if problems:

@@ -60,8 +60,9 @@ CREATE = Route(
     tag="Redemptions",
     scope="redemptions:write",
     summary="Redeem from a card",
-    description="Takes the amount from the card, exactly once: store the Idempotency-Key before you send, and after a "
-    "time-out send the same request with the same key. A 409 is final for its key; all reasons come at once.",
+    description="Takes the amount from the card, exactly once: store the Idempotency-Key before you "
+    "send, and after a time-out send the same request with the same key. "
+    "A 409 is final for its key; all reasons come at once.",
     body=RedemptionCreate,
     answers={201: Redemption},
     idempotent=True,
@@ -81,8 +82,8 @@ QUOTE = Route(
     tag="Redemptions",
     scope="redemptions:write",
     summary="Ask what a redemption would do",
-    description="The same decision as a redemption, with nothing moved and no key used. Send the quote_token with the "
-    "redemption to have it refused if the terms moved meanwhile.",
+    description="The same decision as a redemption, with nothing moved and no key used. "
+    "Send the quote_token with the redemption to have it refused if the terms moved meanwhile.",
     body=QuoteRequest,
     answers={200: Quote},
     example_body={name: _BASKET[name] for name in ("amount", "sources", "lines")},
@@ -101,7 +102,8 @@ FIND = Route(
     tag="Redemptions",
     scope="redemptions:read",
     summary="Did it happen? Find redemptions by request number",
-    description="At most one captured redemption carries a request number of a store; refused attempts are listed too.",
+    description="At most one captured redemption carries a request number of a store; "
+    "refused attempts are listed too.",
     query=ByRequestNo,
     answers={200: RedemptionList},
     errors=(reasons.STORE_NOT_ALLOWED, reasons.UNPROCESSABLE),
@@ -124,7 +126,8 @@ REFUND = Route(
     tag="Redemptions",
     scope="refunds:write",
     summary="Refund part or all of a redemption",
-    description="Gives value back to the lots it came from. Name an amount, or lines, or nothing for all that is left.",
+    description="Gives value back to the lots it came from. "
+    "Name an amount, or lines, or nothing for all that is left.",
     body=RefundCreate,
     answers={201: Refund},
     idempotent=True,

@@ -19,8 +19,9 @@ CREATE = Route(
     tag="Reversals",
     scope=SCOPE,
     summary="Undo by idempotency key (冲正)",
-    description="For a till that never got an answer and gives the sale up: undoes what is left of the operation with "
-    "this key, or blocks the key if the operation never arrived. Reversals of another client's key need reversals:any.",
+    description="For a till that never got an answer and gives the sale up: undoes what is left of "
+    "the operation with this key, or blocks the key if the operation never arrived. "
+    "Reversals of another client's key need reversals:any.",
     body=ReversalCreate,
     answers={201: Reversal},
     idempotent=True,
@@ -38,7 +39,10 @@ CREATE = Route(
 
 
 async def create(call: Call, body: ReversalCreate) -> Answer:
-    """Find what the key did, then undo it; looked up again when the key's request arrives in between."""
+    """Find what the key did, then undo it.
+
+    It is looked up again when the key's request arrives in between.
+    """
     if body.idempotency_key == call.idempotency_key:
         raise ProblemError(reasons.UNPROCESSABLE, "A reversal needs a key of its own.")
     target = door.key_hash(call.state.door_keys, body.idempotency_key)
@@ -55,7 +59,10 @@ async def create(call: Call, body: ReversalCreate) -> Answer:
 
 
 async def _locate(call: Call, key_hash: bytes) -> tuple[str | None, str, str | None]:
-    """The operation a key led to, its card's number and its store: (None, "", None) for a key not seen."""
+    """The operation a key led to, its card's number and its store.
+
+    (None, "", None) for a key not seen.
+    """
     merchant_id = call.credential.merchant_id
     async with database.tenant(call.state.pool, merchant_id) as connection:
         row = await connection.fetchrow(SQL["ledger.locate_key"], merchant_id, key_hash)

@@ -8,7 +8,7 @@ import msgspec
 from schemas.common import Id
 from schemas.problems import Reason
 from schemas.templates import CardTemplateCreate, CardTemplateList
-from service.kernel import database, paging
+from service.kernel import database
 from service.kernel.http import Answer, Call, object_id
 from service.kernel.paging import decode_cursor, page
 from service.kernel.problems import NOT_FOUND, ProblemError
@@ -66,7 +66,10 @@ def _contradictions(
         )
     free = body.numbering.digits - len(body.numbering.prefix) - 1
     if free < RANDOM_DIGITS_MIN:
-        text = f"Leaves {free} random digits; at least {RANDOM_DIGITS_MIN} are needed against guessing."
+        text = (
+            f"Leaves {free} random digits; "
+            f"at least {RANDOM_DIGITS_MIN} are needed against guessing."
+        )
         yield Reason("number_space_too_small", text, path="$.numbering.digits")
     elif body.max_cards is not None and body.max_cards > 10**free // 1000:
         yield Reason(

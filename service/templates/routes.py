@@ -32,7 +32,8 @@ CREATE = Route(
     tag="Templates",
     scope="templates:write",
     summary="Publish a stored-value template",
-    description="Publishes version 1. A published version never changes; cards pin the version they were issued under.",
+    description="Publishes version 1. A published version never changes; "
+    "cards pin the version they were issued under.",
     body=CardTemplateCreate,
     answers={201: CardTemplate},
     example_body=EXAMPLE,

@@ -15,8 +15,9 @@ CREATE = Route(
     tag="Top-ups",
     scope=SCOPE,
     summary="Top up a card",
-    description="Credits principal for what the customer paid and, by the template's ladder, a bonus. The payment itself is "
-    "taken elsewhere; send its number as payment_reference. After a time-out send the same key again.",
+    description="Credits principal for what the customer paid and, by the template's ladder, "
+    "a bonus. The payment itself is taken elsewhere; send its number as payment_reference. "
+    "After a time-out send the same key again.",
     body=TopUpCreate,
     answers={201: TopUp},
     idempotent=True,
