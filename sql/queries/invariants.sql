@@ -6,10 +6,6 @@
 -- How many operations a tenant has.
 select count(*) from operation where merchant_id = $1;
 
--- name: work_mem
--- Joins of whole tables: more memory than point look-ups are given, for this session only.
-select set_config('work_mem', '64MB', false);
-
 -- name: d1_postings
 -- Each posting moves value between a card account and the outside, in the card's unit and in a way its kind allows.
 select p.operation_id || '/' || p.posting_no as subject,
