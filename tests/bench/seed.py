@@ -1,10 +1,10 @@
 """Merchants with cards and a history: written in bulk, row for row as the service would have."""
 
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, time
 from importlib.resources import files
+from time import time_ns
 
 import asyncpg
 import msgspec
@@ -14,7 +14,7 @@ from schemas.templates import CardTemplateCreate, Numbering
 from service.api_keys.operations import POS_SCOPES
 from service.kernel import tokens
 from service.kernel.database import Connection
-from service.kernel.ids import new_id
+from service.kernel.ids import base32, new_id
 from service.kernel.sql import load
 
 SQL = load(files("tests.bench") / "queries")
@@ -80,11 +80,16 @@ async def seed(
     return made
 
 
-async def redeemed(connection: Connection, merchants: list[Merchant]) -> int:
-    """How many redemptions are in the ledger."""
+async def redeemed(connection: Connection, merchants: list[Merchant], stamp: str) -> int:
+    """How many redemptions of a run are in the ledger."""
     ids = [merchant.merchant_id for merchant in merchants]
-    count: int = await connection.fetchval(SQL["seed.redeemed"], ids)
+    count: int = await connection.fetchval(SQL["seed.redeemed"], ids, stamp)
     return count
+
+
+def new_stamp() -> str:
+    """What the ids of one run begin with: unique, and sorted by time as the service's own ids."""
+    return base32(time_ns() // 1_000_000, 5)
 
 
 async def _merchants(connection: Connection, count: int, cards: int) -> list[Merchant]:
@@ -113,8 +118,3 @@ async def _merchants(connection: Connection, count: int, cards: int) -> list[Mer
     for table, records in rows.items():
         await connection.copy_records_to_table(table, records=records)
     return made
-
-
-def fresh_stamp() -> str:
-    """A word that no earlier round used: it makes keys and request numbers unique."""
-    return secrets.token_hex(5)

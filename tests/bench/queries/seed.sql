@@ -79,5 +79,8 @@ set used = (select count(*) from card c where c.merchant_id = t.merchant_id and 
 where t.merchant_id = any ($1::text[]) and t.counter = 'cards_issued';
 
 -- name: redeemed
--- How many redemptions these merchants have.
-select count(*) from redemption where merchant_id = any ($1::text[]);
+-- How many redemptions of a run, by the word their request numbers begin with, these merchants have.
+select count(*) from store s
+join redemption r on r.merchant_id = s.merchant_id and r.store_id = s.store_id
+  and r.request_no >= $2::text || '-' and r.request_no < $2::text || '.'
+where s.merchant_id = any ($1::text[]);
