@@ -32,6 +32,8 @@ class Settled(Struct, frozen=True):
     status: int
     body: bytes
     replayed: bool
+    # Why a new refusal was refused, for the metrics.
+    code: str = ""
 
 
 class Relocate(Struct, frozen=True):
@@ -87,14 +89,14 @@ class Batch:
             component = self._settled_on(command)
             status, body = answers.refused(command, decision)
             operation_id = self.rows.refuse(component, view, command, decision, self._new_id)
-            outcome = "refused"
+            outcome, code = "refused", decision.code.code
         else:
             component = self._component(command, decision)
             status, body = answers.accepted(view, command, decision)
             operation_id = self._accept(component, view, command, decision)
-            outcome = "accepted"
+            outcome, code = "accepted", ""
         self.rows.key(component, command, outcome, operation_id, status, body, view.now)
-        pending = Pending(component, Settled(status, body, False))
+        pending = Pending(component, Settled(status, body, False, code))
         self._keys[command.key_hash] = (command, pending)
         return pending
 

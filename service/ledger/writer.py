@@ -14,10 +14,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
+from time import perf_counter
 
 import asyncpg
 
-from service.kernel import database
+from service.kernel import metrics
 from service.kernel.coalescing import Lanes, Member, OverloadedError
 from service.kernel.database import Connection
 from service.kernel.ids import new_id
@@ -52,6 +53,7 @@ LOST = (
 )
 ATTEMPTS_MAX = 20
 RENEW_S = 600.0
+CONTENDED_S = 0.5
 
 
 class NumberTakenError(Exception):
@@ -78,6 +80,8 @@ class Writer:
         self._patience_s = patience_s
         self._connections: list[Connection | None] = [None] * lanes
         self._renew_at = [0.0] * lanes
+        # Card numbers that another worker was writing at the same time, until when to expect it again.
+        self._contention: dict[str, float] = {}
         self._lanes: Lanes[Command, Answer] = Lanes(
             lanes, batch_max, queue_max, self._settle, _last_word
         )
@@ -107,24 +111,41 @@ class Writer:
 
     async def _settle(self, lane: int, merchant_id: str, members: list[One]) -> None:
         """Attempt, and again with what is left, until everything is answered or patience ends."""
-        deadline = asyncio.get_running_loop().time() + self._patience_s
-        lock = False
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._patience_s
+        lock = self._contended(members, now())
         for attempt in range(ATTEMPTS_MAX):
             members = [member for member in members if not member.answer.done()]
-            if not members or asyncio.get_running_loop().time() > deadline:
+            if not members or now() > deadline:
                 return
             try:
                 lock = await self._attempt(lane, merchant_id, members, lock)
+                if lock:
+                    self._note_misses(members, now())
             except asyncpg.DataError as error:
                 await self._isolate(lane, merchant_id, members, error)
             except LOST as error:
                 log.warning("connection of lane %d lost: %r", lane, error)
+                metrics.count_retry("connection_lost")
                 self._drop(lane)
                 await asyncio.sleep(min(0.05 * 2**attempt, 1.0))
             except asyncpg.PostgresError as error:
                 if error.sqlstate in AGAIN or getattr(error, "constraint_name", None) in TAKEN:
+                    metrics.count_retry(error.sqlstate or "")
                     continue
                 await self._isolate(lane, merchant_id, members, error)
+
+    def _contended(self, members: list[One], now: float) -> bool:
+        """Whether a card of these was missed a moment ago: lock it first, the next attempt would miss again."""
+        if self._contention and max(self._contention.values()) < now:
+            self._contention.clear()
+        return any(self._contention.get(m.command.card_number, 0.0) >= now for m in members)
+
+    def _note_misses(self, members: list[One], now: float) -> None:
+        missed = [member for member in members if not member.answer.done()]
+        metrics.count_misses(len(missed))
+        for member in missed:
+            self._contention[member.command.card_number] = now + CONTENDED_S
 
     async def _attempt(self, lane: int, merchant_id: str, members: list[One], lock: bool) -> bool:
         """Read, decide, post once. Answers what is final; True when something missed and must lock next time."""
@@ -134,7 +155,9 @@ class Writer:
                 connection, merchant_id, members, lock=lock
             )
         for member, answer in answers:  # only now: the commit is done
+            _count(member.command, answer)
             member.resolve(answer)
+        metrics.set_queue_length(self._lanes.queued)
         return missed
 
     async def _decide_and_post(
@@ -153,9 +176,8 @@ class Writer:
         ]
         missed: set[int] = set()
         if not batch.rows.empty:
-            for member, outcome in outcomes:
-                member.sent = member.sent or isinstance(outcome, Pending)
-            missed = set(await connection.fetchval(SQL["ledger.post"], *batch.rows.arguments()))
+            pending = [member for member, outcome in outcomes if isinstance(outcome, Pending)]
+            missed = await _post(connection, batch, pending)
         answers: list[tuple[One, Answer]] = []
         for member, outcome in outcomes:
             if isinstance(outcome, Pending):
@@ -218,12 +240,34 @@ class Writer:
             connection.terminate()
 
 
+async def _post(connection: Connection, batch: Batch, members: list[One]) -> set[int]:
+    """The components that missed. A member counts as sent unless the server itself says that nothing was done."""
+    sent_before = [member.sent for member in members]
+    for member in members:
+        member.sent = True
+    started = perf_counter()
+    try:
+        missed = await connection.fetchval(SQL["ledger.post"], *batch.rows.arguments())
+    except LOST:
+        raise
+    except asyncpg.PostgresError:
+        for member, sent in zip(members, sent_before, strict=True):
+            member.sent = sent
+        raise
+    metrics.count_batch(len(members), perf_counter() - started)
+    return set(missed)
+
+
+def _count(command: Command, answer: Answer) -> None:
+    kind = type(command.intent).__name__.lower()
+    if isinstance(answer, Settled):
+        outcome = "accepted" if answer.status < 300 else "refused"
+        metrics.count_operation(kind, "replayed" if answer.replayed else outcome)
+        if answer.code:
+            metrics.count_refusal(answer.code)
+
+
 def _last_word(member: One) -> BaseException:
     if member.sent:
         return ProblemError(OUTCOME_UNKNOWN, outcome="unknown")
     return ProblemError(UNAVAILABLE)
-
-
-async def connect(dsn: str, *, allow_unsafe: bool) -> Connection:
-    """A lane's connection."""
-    return await database.connect_writer(dsn, allow_unsafe=allow_unsafe)
