@@ -49,7 +49,7 @@ class Server(Struct):
         """Pids of the worker processes now."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         pids = [int(pid) for pid in children.read_text().split()]
-        return [pid for pid in pids if b"embedded_guard" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [pid for pid in pids if _is_worker(pid)]
 
     def demo(self) -> dict[str, str]:
         """The demo tenant's facts and keys."""
@@ -57,6 +57,14 @@ class Server(Struct):
         facts["pos_key"] = (self.data_dir / "demo_pos_key").read_text("ascii")
         facts["merchant_key"] = (self.data_dir / "demo_merchant_key").read_text("ascii")
         return facts
+
+
+def _is_worker(pid: int) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it ended meanwhile
+        return False
+    return bool(command) and b"embedded_guard" not in command
 
 
 def start(data_dir: Path, port: int | None = None, settings: Mapping[str, str] | None = None) -> Server:
