@@ -88,6 +88,9 @@ delete from redemption where redemption_id = {redeem};
 update operation set target_id = {reversal} where kind = 'reversal' and card_id is not null and status =
   'accepted' and operation_id <> {reversal};
 
+-- INV-D6: a freeze that undoes a top-up
+update operation set target_id = {top_up} where kind = 'freeze' and status = 'accepted';
+
 -- INV-D6: a refund of another card's redemption
 update operation set target_id = (select max(r.redemption_id) from redemption r join operation u on
   u.operation_id = {refund} and r.card_id <> u.card_id) where operation_id = {refund};
