@@ -1,13 +1,17 @@
-"""The writer: the one door for value and card states. Every rule of the writer (design section 3) is kept here, in the
-batch, or in `post_v1`.
+"""The writer: the one door for value and card states.
 
-    submit ─► lane ─► read (one round trip) ─► fold and decide ─► post (one call, one commit) ─► answers
-                        ▲                                            │
-                        └── missed: again, in a transaction that locks first (rule 5) ◄┘
-                        └── key, request number or counter taken: again on fresh state (rule 7)
-                        └── connection lost: again under the same keys; the unique index decides (rule 6)
+    submit ─► lane ─► read ─► fold and decide ─► post ─► answers
+                       ▲                          │
+                       └── again ◄────────────────┘
 
-What can't be settled is answered `unknown` if it may have reached the database, `unavailable` if not.
+The read is one round trip, the post one call and one commit. Again means:
+
+- missed: in a transaction that locks first (rule 5);
+- key, request number or counter taken: on fresh state (rule 7);
+- connection lost: under the same keys; the unique index decides (rule 6).
+
+What can't be settled is answered `unknown` if it may have reached the database, `unavailable` if
+not. Every rule of the writer (design section 3) is kept here, in the batch, or in `post_v1`.
 """
 
 import asyncio
@@ -80,14 +84,15 @@ class Writer:
         self._patience_s = patience_s
         self._connections: list[Connection | None] = [None] * lanes
         self._renew_at = [0.0] * lanes
-        # Card numbers that another worker was writing at the same time, until when to expect it again.
+        # Card numbers that another worker was writing at the same time: until when to expect it
+        # again.
         self._contention: dict[str, float] = {}
         self._lanes: Lanes[Command, Answer] = Lanes(
             lanes, batch_max, queue_max, self._settle, _last_word
         )
 
     async def start(self) -> None:
-        """Connect every lane once, so that a wrong server is refused at start and types are known."""
+        """Connect every lane: a wrong server is refused at start, and types are known."""
         for lane in range(len(self._connections)):
             await self._connection(lane)
 
@@ -136,7 +141,10 @@ class Writer:
                 await self._isolate(lane, merchant_id, members, error)
 
     def _contended(self, members: list[One], now: float) -> bool:
-        """Whether a card of these was missed a moment ago: lock it first, the next attempt would miss again."""
+        """Whether a card of these was missed a moment ago.
+
+        Lock it first then: without a lock the next attempt would miss again.
+        """
         if self._contention and max(self._contention.values()) < now:
             self._contention.clear()
         return any(self._contention.get(m.command.card_number, 0.0) >= now for m in members)
@@ -148,7 +156,10 @@ class Writer:
             self._contention[member.command.card_number] = now + CONTENDED_S
 
     async def _attempt(self, lane: int, merchant_id: str, members: list[One], lock: bool) -> bool:
-        """Read, decide, post once. Answers what is final; True when something missed and must lock next time."""
+        """Read, decide and post once, and answer what is final.
+
+        True when something missed: the next attempt must lock.
+        """
         connection = await self._connection(lane)
         async with connection.transaction() if lock else nullcontext():
             missed, answers = await self._decide_and_post(
@@ -163,7 +174,10 @@ class Writer:
     async def _decide_and_post(
         self, connection: Connection, merchant_id: str, members: list[One], *, lock: bool
     ) -> tuple[bool, list[tuple[One, Answer]]]:
-        """Whether a component missed, and the answers that are true once the surrounding transaction has committed."""
+        """Whether a component missed, and the answers.
+
+        They are true once the surrounding transaction has committed.
+        """
         commands = [member.command for member in members]
         state = await snapshots.read(connection, merchant_id, commands, lock=lock)
         tenant = await self._tenant(merchant_id, commands, state) if state else None
@@ -190,7 +204,10 @@ class Writer:
     async def _tenant(
         self, merchant_id: str, commands: list[Command], state: Snapshot
     ) -> Tenant | None:
-        """The terms of the snapshot's epoch; None when the epoch moved meanwhile and all must be read again."""
+        """The terms of the snapshot's epoch.
+
+        None when the epoch moved meanwhile and all must be read again.
+        """
         hashes = {command.credential.secret_hash for command in commands}
         stores = {command.store_id for command in commands if command.store_id is not None}
         templates = {
@@ -205,7 +222,10 @@ class Writer:
     async def _isolate(
         self, lane: int, merchant_id: str, members: list[One], error: Exception
     ) -> None:
-        """One bad member never costs its batch (rule 7): halve until it stands alone, then answer it."""
+        """One bad member never costs its batch (rule 7).
+
+        Halve until it stands alone, then answer it.
+        """
         if len(members) > 1:
             half = len(members) // 2
             await self._settle(lane, merchant_id, members[:half])
@@ -223,7 +243,10 @@ class Writer:
             members[0].fail(error)
 
     async def _connection(self, lane: int) -> Connection:
-        """The lane's connection; an old one is replaced, so that no plan outlives what it was made for (rule 13)."""
+        """The lane's connection.
+
+        An old one is replaced, so that no plan outlives what it was made for (rule 13).
+        """
         connection, now = self._connections[lane], asyncio.get_running_loop().time()
         if connection is not None and now > self._renew_at[lane]:
             self._drop(lane)
@@ -241,7 +264,10 @@ class Writer:
 
 
 async def _post(connection: Connection, batch: Batch, members: list[One]) -> set[int]:
-    """The components that missed. A member counts as sent unless the server itself says that nothing was done."""
+    """The components that missed.
+
+    A member counts as sent unless the server itself says that nothing was done.
+    """
     sent_before = [member.sent for member in members]
     for member in members:
         member.sent = True
