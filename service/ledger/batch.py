@@ -1,8 +1,9 @@
 """Batch: many commands of one tenant folded, in order, on one snapshot into one post.
 
-Each command is decided on the state its predecessors left. Commands that share a card form a component: the rows of a
-component stand or fall together (rule 1). The fold leaves one final image per row (rule 2). A refusal decided on folded
-state belongs to its component; one decided on fresh state needs only its key (rule 4).
+Each command is decided on the state its predecessors left. Commands that share a card form a
+component: the rows of a component stand or fall together (rule 1). The fold leaves one final image
+per row (rule 2). A refusal decided on folded state belongs to its component; one decided on fresh
+state needs only its key (rule 4).
 """
 
 from datetime import date, datetime, time
@@ -37,7 +38,10 @@ class Settled(Struct, frozen=True):
 
 
 class Relocate(Struct, frozen=True):
-    """What a command was routed by is out of date: look it up again and submit again. Nothing was done."""
+    """What a command was routed by is out of date: look it up again and submit again.
+
+    Nothing was done.
+    """
 
 
 class Pending(Struct, frozen=True):
@@ -48,7 +52,10 @@ class Pending(Struct, frozen=True):
 
 
 class Later(Struct, frozen=True):
-    """It depends on what another component of this batch may or may not post: decide it once that is known."""
+    """It depends on what another component of this batch may or may not post.
+
+    It is decided once that is known.
+    """
 
 
 Outcome = Settled | ProblemError | Relocate | Pending | Later
@@ -101,7 +108,10 @@ class Batch:
         return pending
 
     def unauthorized(self, command: Command) -> ProblemError | None:
-        """The credential as of this snapshot's epoch: revoked, expired or demoted means now (THREAT-T15)."""
+        """Why the credential, as of this snapshot's epoch, may not do this; None if it may.
+
+        Revoked, expired or demoted means now (THREAT-T15).
+        """
         credential = self._tenant.credentials.get(command.credential.secret_hash)
         if credential is None or (
             credential.expires_at is not None and credential.expires_at <= self._snapshot.clock
@@ -166,14 +176,20 @@ class Batch:
         )
 
     def _taken_elsewhere(self, command: Command) -> bool:
-        """Whether a redemption of another card in this batch takes the request number, if it is posted."""
+        """Whether a redemption of another card in this batch takes the request number.
+
+        It does so only if its component is posted.
+        """
         if not isinstance(command.intent, Redeem):
             return False
         taker = self._taken.get((command.store_id or "", command.intent.request_no))
         return taker is not None and taker != self._components.get(command.card_number)
 
     def _settled_on(self, command: Command) -> int:
-        """The component a decision without effect depends on: its card's, if the batch has changed that card (rule 4)."""
+        """The component a decision without effect depends on (rule 4).
+
+        Its card's, if the batch has changed that card; else one of its own.
+        """
         return self._components.get(command.card_number) or self.rows.new_component()
 
     def _component(self, command: Command, decision: Accepted) -> int:
@@ -206,7 +222,8 @@ class Batch:
                     counter, used=counter.used + 1
                 )
         if isinstance(intent, Reverse) and view.target_key is None:
-            # Folded too: the same key in this batch, or a second reversal of it, meets the tombstone.
+            # Folded too: the same key in this batch, or a second reversal of it, meets the
+            # tombstone.
             blocked = intent.target_key_hash
             self.rows.tombstone(component, blocked, view.now)
             snapshot.keys[blocked] = Key(blocked, b"", "tombstone", None, 409, None, view.now)
@@ -224,7 +241,7 @@ def replay(key: Key, fingerprint: bytes) -> Settled | ProblemError:
 
 
 def template_ref(command: Command, card: Card | None) -> tuple[str, int]:
-    """The template version the command is decided under: the card's, or the latest for a new card."""
+    """The template version a command is decided under: the card's, or for a new card the latest."""
     if isinstance(command.intent, Issue):
         return command.intent.template_id, 0
     return (card.template_id, card.template_version) if card else ("", 0)
