@@ -1,6 +1,7 @@
 """The demo merchant of a first start: a test tenant that is ready for a first redemption.
 
-It has a store, two keys, a template and a card with money on it. Test mode only. The keys lie in data_dir, readable by their owner alone; later starts say where.
+It has a store, two keys, a template and a card with money on it. Test mode only. The keys lie in
+data_dir, readable by their owner alone; later starts say where.
 """
 
 import asyncio
@@ -71,7 +72,7 @@ def welcome(settings: Settings) -> str:
             f'  curl -sS {base}/v1/redemptions -H "Authorization: Bearer $(cat {till_key})" \\',
             "    -H 'Content-Type: application/json' \\",
             '    -H "Idempotency-Key: first-$(date +%s%N)" \\',
-            "    -d '{\"request_no\":\"TRY-'$(date +%s%N)'\","
+            '    -d \'{"request_no":"TRY-\'$(date +%s%N)\'",'
             '"amount":{"value":8800,"currency":"CNY"},'
             f'"sources":[{{"card_number":"{demo.card_number}"}}]}}\'',
             "",

@@ -45,7 +45,11 @@ class TopUp(Struct, frozen=True):
 
 
 class Redeem(Struct, frozen=True):
-    """Take an amount. `by_number`: the caller proves the card by its number, so an inactive one is answered as unknown."""
+    """Take an amount.
+
+    `by_number`: the caller proves the card by its number, so an inactive one is answered as
+    unknown.
+    """
 
     request_no: str
     amount: int
@@ -74,7 +78,10 @@ class Void(Struct, frozen=True):
 
 
 class Reverse(Struct, frozen=True):
-    """Undo what the key `target_key_hash` did. `operation_id` is what it was found to have done when it was looked up."""
+    """Undo what the key `target_key_hash` did.
+
+    `operation_id` is what it was found to have done when it was looked up.
+    """
 
     target_key_hash: bytes
     operation_id: str | None
@@ -88,7 +95,8 @@ Intent = Issue | Activate | Freeze | Unfreeze | TopUp | Redeem | Refund | Void |
 class Command(Struct):
     """An intent with who, where and under which key.
 
-    `card_number` routes it to its lane and finds the card; "" when no card is known (a reversal of a key not seen).
+    `card_number` routes it to its lane and finds the card; "" when no card is known (a reversal of
+    a key not seen).
     """
 
     intent: Intent

@@ -1,9 +1,12 @@
-"""The pure heart: view + command in, what happens or why not out. No database, no framework, no clock of its own.
+"""The pure heart: view and command in, what happens or why not out.
 
     decide(view, command, new_id) -> Accepted(changes) | Refused(reasons) | Rejected(error)
 
-Accepted: the changes to post, lapses first. Refused: a business refusal, recorded under the key and sticky. Rejected: never
-stored (unknown card, foreign store, contradiction). Quote and redemption are the same code. Design section 3.
+Accepted: the changes to post, lapses first. Refused: a business refusal, recorded under the key and
+sticky. Rejected: never stored (unknown card, foreign store, contradiction).
+
+No database, no framework, no clock of its own. Quote and redemption are the same code. Design
+section 3.
 """
 
 from collections.abc import Callable

@@ -49,7 +49,10 @@ def key_hash(keys: Keys, idempotency_key: str) -> bytes:
 
 
 def fingerprint(keys: Keys, call: Call, body: Any) -> bytes:
-    """An HMAC over route, path ids and the validated, typed body: key order and white space don't matter."""
+    """An HMAC over route, path ids and the validated, typed body.
+
+    Key order and white space don't matter.
+    """
     message = _encode([call.route, sorted(call.path.items()), body])
     return hmac.digest(keys.fingerprint, message, "sha256")[:16]
 
@@ -140,7 +143,10 @@ def store_of(credential: Credential, store_id: str | None) -> str:
 
 
 async def locate(call: Call, query: str, name: str) -> tuple[str, str | None]:
-    """Card number and store behind an id, by a named query; they never change, so they may be read ahead. Raises 404."""
+    """Card number and store behind an id, by a named query. Raises 404.
+
+    They never change, so they may be read ahead.
+    """
     async with database.tenant(call.state.pool, call.credential.merchant_id) as connection:
         row = await connection.fetchrow(SQL[query], call.credential.merchant_id, name)
     if row is None:

@@ -27,7 +27,10 @@ class Reading(Struct):
 
 @asynccontextmanager
 async def reading(call: Call, scope: str) -> AsyncIterator[Reading]:
-    """A snapshot of the caller's tenant; the credential is checked again when the tenant's epoch has moved."""
+    """A snapshot of the caller's tenant. Raises 401 and 403.
+
+    The credential is checked again when the tenant's epoch has moved.
+    """
     credential = call.credential
     async with database.tenant(
         call.state.pool, credential.merchant_id, snapshot=True

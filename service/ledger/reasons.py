@@ -1,4 +1,4 @@
-"""Every code a decision of the ledger can refuse with, in one table: status, meaning, how to mend it.
+"""Every code a decision of the ledger can refuse with: status, meaning, how to mend it.
 
 Refusals (409) are recorded under their key and sticky. The others are never stored.
 """
@@ -44,7 +44,8 @@ DUPLICATE_REQUEST_NO = define(
     "duplicate_request_no",
     409,
     "This request number was already used at the store",
-    "The redemption named in reasons has it. If this is another sale, use a new request number and a new key.",
+    "The redemption named in reasons has it. "
+    "If this is another sale, use a new request number and a new key.",
     "new_key",
 )
 KEY_REUSED = define(
@@ -96,7 +97,7 @@ def _reason(code: str, message: str) -> tuple[str, str]:
     return code, message
 
 
-# Reasons inside a refusal: code -> what it means and how to mend it. One line each; several can come at once.
+# Reasons inside a refusal: code -> what it means and how to mend it. Several can come at once.
 REASONS: dict[str, str] = {}
 CARD_NOT_ACTIVE = _reason("card_not_active", "The card has not been activated. Activate it first.")
 CARD_FROZEN = _reason("card_frozen", "The card is frozen. Unfreeze it first.")

@@ -1,4 +1,5 @@
-"""Snapshot: all the rows a batch of one tenant is decided on, read in one round trip (`read_v1`)."""
+"""Snapshot: all the rows a batch of one tenant is decided on, read in one round trip (`read_v1`).
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -19,7 +20,10 @@ _refunded_lines = msgspec.json.Decoder(dict[str, int])
 
 
 class Snapshot(Struct):
-    """One consistent state. `clock` is the server's; `now` the tenant's (a test tenant's clock may be moved)."""
+    """One consistent state.
+
+    `clock` is the server's, `now` the tenant's: a test tenant's clock may be moved.
+    """
 
     epoch: int
     clock: datetime
@@ -35,7 +39,10 @@ class Snapshot(Struct):
 async def read(
     connection: Connection, merchant_id: str, commands: Iterable[Command], *, lock: bool
 ) -> Snapshot | None:
-    """What these commands depend on; None when there is no such tenant. With `lock`, their cards are locked first."""
+    """What these commands depend on; None when there is no such tenant.
+
+    With `lock`, their cards are locked first.
+    """
     numbers: set[str] = set()
     keys: set[bytes] = set()
     request_nos: set[tuple[str, str]] = set()

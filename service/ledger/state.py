@@ -1,7 +1,8 @@
-"""What a decision is made on: plain, immutable-by-habit Structs. Nothing here knows a database or HTTP.
+"""What a decision is made on: plain Structs, never changed once made.
 
-A `View` is everything one command depends on, as of one snapshot (or folded on top of it by the batch). Terms (store,
-template) are configuration, good for one epoch; card, lots and redemption are versioned rows.
+Nothing here knows a database or HTTP. A `View` is everything one command depends on, as of one
+snapshot (or folded on top of it by the batch). Terms (store, template) are configuration, good for
+one epoch; card, lots and redemption are versioned rows.
 """
 
 from datetime import date, datetime, time
@@ -16,7 +17,10 @@ from service.rules.ladder import Step
 
 
 class Lot(Struct, frozen=True):
-    """One credit: `remaining` of `amount` minor units, spendable before `expires_at` (None: for ever)."""
+    """One credit: `remaining` of `amount` minor units.
+
+    Spendable before `expires_at`; None: for ever.
+    """
 
     lot_id: str
     account: Account
@@ -27,7 +31,10 @@ class Lot(Struct, frozen=True):
 
 
 class Card(Struct, frozen=True):
-    """A card at `version`, with its lots that hold value. `principal` and `bonus` include lapsed, not yet posted value."""
+    """A card at `version`, with its lots that hold value.
+
+    `principal` and `bonus` include value that has lapsed but whose lapse isn't posted yet.
+    """
 
     card_id: str
     card_number: str
@@ -47,7 +54,10 @@ class Card(Struct, frozen=True):
 
 
 class Redemption(Struct, frozen=True):
-    """A captured redemption and what has been given back. `allocation`: (lot, account, amount) in the order drawn."""
+    """A captured redemption and what has been given back.
+
+    `allocation`: (lot, account, amount) in the order drawn.
+    """
 
     redemption_id: str
     card_id: str

@@ -1,7 +1,8 @@
 """Terms: a tenant's configuration as of one epoch. Never a cache with a lifetime.
 
-Every change of a store, credential, template or of the merchant raises the merchant's epoch in its own transaction, and
-every batch reads the epoch in its round trip: what is remembered is used only while the two agree (design section 3).
+Every change of a store, credential, template or of the merchant raises the merchant's epoch in its
+own transaction, and every batch reads the epoch in its round trip: what is remembered is used only
+while the two agree (design section 3).
 """
 
 from collections import OrderedDict
@@ -25,7 +26,10 @@ TemplateRef = tuple[str, int]
 
 
 class Merchant(Struct, frozen=True):
-    """The tenant's own row. `clock`: the server's time at the read; `test_now`: the test tenant's, if it has one."""
+    """The tenant's own row.
+
+    `clock`: the server's time at the read; `test_now`: the test tenant's, if it has one.
+    """
 
     merchant_id: str
     mode: str
@@ -99,7 +103,10 @@ class Terms:
         return read
 
     async def credential(self, merchant_id: str, secret_hash: bytes) -> Credential | None:
-        """The credential as last read: good enough to let a request in, read again with what it does."""
+        """The credential as last read.
+
+        Good enough to let a request in: it is read again with what the request does.
+        """
         tenant = self.known(merchant_id)
         credential = tenant.credentials.get(secret_hash) if tenant else None
         if credential is None:

@@ -18,7 +18,8 @@ from service.ledger.reasons import (
 from service.ledger.state import Card, Change, View
 from service.rules import periods
 
-# (state, move) -> state. Every other move is refused with the list of allowed ones (decisions, "Card and template states").
+# (state, move) -> state. Every other move is refused with the list of allowed ones (decisions,
+# "Card and template states").
 TRANSITIONS: dict[tuple[str, str], str] = {
     ("created", "activate"): "active",
     ("active", "freeze"): "frozen",
@@ -34,7 +35,10 @@ def moves(status: str) -> list[str]:
 def issue(
     view: View, command: Command, intent: Issue, new_id: NewId
 ) -> Accepted | Refused | Rejected:
-    """A new card at version 1, active at once when asked; refused when the template's max_cards are out."""
+    """A new card at version 1, active at once when asked.
+
+    Refused when the template's max_cards are out.
+    """
     if view.template is None:
         return Rejected(ProblemError(NOT_FOUND, "There is no such template."))
     counter = view.counter

@@ -47,7 +47,10 @@ def spendable(card: Card, now: datetime) -> tuple[int, int]:
 def moved(
     card: Card, now: datetime, deltas: Mapping[str, int], new_lots: Sequence[Lot] = ()
 ) -> tuple[Card, list[tuple[str, int, int]]]:
-    """The card one version on, with each lot changed by its delta; and (lot, before, after) of the changed lots."""
+    """The card one version on, with each lot changed by its delta.
+
+    And (lot, remaining before, remaining after) of the changed lots.
+    """
     principal, bonus = card.principal, card.bonus
     lots: list[Lot] = []
     images: list[tuple[str, int, int]] = []
@@ -81,7 +84,10 @@ def moved(
 
 
 def lapse(card: Card, now: datetime, new_id: NewId) -> tuple[Card, tuple[Change, ...]]:
-    """The card with its lapsed lots emptied, and the operation that posts it (none when nothing lapsed)."""
+    """The card with its lapsed lots emptied, and the operation that posts it.
+
+    There is none when nothing lapsed.
+    """
     gone = [
         lot
         for lot in card.lots

@@ -94,7 +94,10 @@ def give(
     operation_id: str,
     details: dict[str, Any],
 ) -> Accepted:
-    """Credit `amount` of the redemption back; `after` is the redemption's next image. Lands on a frozen card too."""
+    """Credit `amount` of the redemption back, on a frozen card too.
+
+    `after` is the redemption's next image.
+    """
     assert view.card is not None and view.redemption is not None and view.template is not None
     before = view.redemption
     card, lapses = lapse(view.card, view.now, new_id)
@@ -172,7 +175,10 @@ def _summed(redemption: Redemption, lines: dict[str, int]) -> dict[str, int]:
 
 
 def _successor(lot: Lot, amount: int, spent_at: datetime, view: View, new_id: NewId) -> Lot:
-    """A lot that lapsed meanwhile is replaced by one that lives as long as was left when its value was spent."""
+    """What replaces a lot that lapsed meanwhile.
+
+    It lives as long as the lot had left when its value was spent.
+    """
     assert lot.expires_at is not None
     days_left = -((spent_at - lot.expires_at) // _DAY)
     expires_at, expires_on = periods.expiry(view.now, f"P{days_left}D", view.time_zone)

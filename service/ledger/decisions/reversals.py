@@ -23,7 +23,10 @@ from service.ledger.state import Change, Posting, Target, View
 def reverse(
     view: View, command: Command, intent: Reverse, new_id: NewId
 ) -> Accepted | Refused | Rejected:
-    """blocked (key never seen), nothing_to_reverse, or reversed; never twice, never a reversal of a reversal."""
+    """Blocked (key never seen), nothing to reverse, or reversed.
+
+    Never twice, and never a reversal of a reversal.
+    """
     key = view.target_key
     if key is None or key.outcome == "tombstone":
         return _without_effect("blocked", None, new_id)
