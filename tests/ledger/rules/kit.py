@@ -25,7 +25,7 @@ from service.kernel.ids import new_id
 from service.kernel.sql import SQL
 from service.ledger import invariants
 from service.ledger import snapshot as snapshots
-from service.ledger.batch import Batch, template_ref
+from service.ledger.batch import Batch, Settled, template_ref
 from service.ledger.commands import Command, Intent, Redeem, TopUp
 from service.ledger.terms import Terms
 from service.ledger.writer import Writer
@@ -273,6 +273,12 @@ async def desk(
     finally:
         await writer.close()
         await pool.close()
+
+
+def status_of(answer: object) -> int:
+    """The HTTP status of a settled answer."""
+    assert isinstance(answer, Settled), answer
+    return answer.status
 
 
 async def until(holds: Callable[[], Awaitable[object]], what: str) -> None:
