@@ -1,5 +1,4 @@
-"""Snapshot: all the rows a batch of one tenant is decided on, read in one round trip (`read_v1`).
-"""
+"""Snapshot: the rows a batch of one tenant is decided on, read in one round trip (`read_v1`)."""
 
 from collections.abc import Iterable
 from datetime import datetime
