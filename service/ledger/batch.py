@@ -6,7 +6,7 @@ per row (rule 2). A refusal decided on folded state belongs to its component; on
 state needs only its key (rule 4).
 """
 
-from datetime import date, datetime, time
+from datetime import date, datetime
 
 import msgspec
 from msgspec import Struct
@@ -20,11 +20,9 @@ from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected
 from service.ledger.reasons import KEY_REUSED, KEY_REVERSED, MERCHANT_SUSPENDED
 from service.ledger.rows import Rows
 from service.ledger.snapshot import Snapshot
-from service.ledger.state import Card, Key, StoreTerms, View
+from service.ledger.state import Card, Change, Key, StoreTerms, View
 from service.ledger.terms import Tenant
-from service.rules.periods import business_date
-
-MIDNIGHT = time(0)
+from service.rules.periods import MIDNIGHT, business_date
 
 
 class Settled(Struct, frozen=True):
@@ -76,8 +74,14 @@ class Batch:
         # (store, request number) taken in this batch, with the component that takes it.
         self._taken: dict[tuple[str, str], int] = {}
 
-    def decide(self, command: Command) -> Outcome:
-        """The command's outcome; Pending when it has something to post."""
+    def decide(self, command: Command, *, sent: bool = False) -> Outcome:
+        """The command's outcome; Pending when it has something to post.
+
+        `sent`: an earlier attempt may have been applied, so what its key says comes before whether
+        the credential is still good.
+        """
+        if sent and (done := self._replay(command)) is not None:
+            return done
         refusal = self.unauthorized(command)
         if refusal is not None:
             return refusal
@@ -201,12 +205,20 @@ class Batch:
             self._components[number] = self.rows.new_component()
         return self._components[number]
 
+    def _note_reversal(self, change: Change) -> None:
+        target = self._snapshot.targets.get(change.target_id or "")
+        if change.kind == "reversal" and target is not None:
+            self._snapshot.targets[target.operation_id] = msgspec.structs.replace(
+                target, reversed_by=change.operation_id
+            )
+
     def _accept(self, component: int, view: View, command: Command, decision: Accepted) -> str:
         snapshot = self._snapshot
         for change in decision.changes:
             self.rows.add(component, view, command, change)
             if change.card is not None:
                 snapshot.cards[change.card.card_number] = change.card
+                self._note_reversal(change)
             if change.redemption is not None:
                 snapshot.redemptions[change.redemption.redemption_id] = change.redemption
                 if change.request_no is not None:

@@ -1,4 +1,7 @@
-"""Rows: what one post writes, folded to one final image per row; tuples in the order of the types of `post_v1`."""
+"""Rows: what one post writes, folded to one final image per row.
+
+Tuples, in the order of the types of `post_v1`.
+"""
 
 from datetime import datetime
 from hashlib import blake2b
@@ -9,6 +12,7 @@ import msgspec
 from service.ledger.commands import Command
 from service.ledger.decisions.outcome import NewId, Refused
 from service.ledger.state import Card, Change, Lot, Redemption, View
+from service.rules.periods import MIDNIGHT, business_date
 
 _encode = msgspec.json.Encoder().encode
 _PREFIXES = {"redeem": "rdm", "refund": "rfd", "void": "rfd"}
@@ -25,7 +29,7 @@ class Rows:
         self._card_inserts: dict[str, tuple[int, Card]] = {}
         self._cards: dict[str, tuple[int, Card]] = {}
         self._lot_inserts: dict[str, tuple[int, str, str, str, Lot, datetime]] = {}
-        self._lots: dict[str, tuple[int, str, int, int]] = {}
+        self._lots: dict[str, tuple[int, str, str, int, int]] = {}
         self._operations: list[tuple[Any, ...]] = []
         self._postings: list[tuple[Any, ...]] = []
         self._legs: list[tuple[Any, ...]] = []
@@ -67,11 +71,13 @@ class Rows:
                 change.request_no,
                 before_version,
                 change.details,
+                change.occurred_at,
             )
         )
-        if change.kind == "lapse" and card is not None:
-            self._lapse_key(component, change, view.now)
         legal_entity = view.store.legal_entity if view.store else None
+        if change.kind == "lapse":
+            self._lapse_key(component, change, view.now)
+            legal_entity = None
         for number, posting in enumerate(change.postings, 1):
             assert card is not None
             self._postings.append(
@@ -112,7 +118,7 @@ class Rows:
                 card.card_id if card else None,
                 refused.target_id,
                 refused.amount,
-                card.currency if card else None,
+                getattr(command.intent, "currency", None) or (card.currency if card else None),
                 refused.request_no,
                 card.version if card else None,
                 details,
@@ -158,81 +164,15 @@ class Rows:
             self.merchant_id,
             list(self._guards.values()),
             self._keys,
-            [
-                (
-                    c,
-                    k.card_id,
-                    k.card_number,
-                    k.template_id,
-                    k.template_version,
-                    k.currency,
-                    k.status,
-                    k.activated_at,
-                    k.expires_at,
-                    k.expires_on,
-                    k.created_at,
-                )
-                for c, k in self._card_inserts.values()
-            ],
-            [
-                (
-                    c,
-                    k.card_id,
-                    k.status,
-                    k.version,
-                    k.principal,
-                    k.bonus,
-                    k.activated_at,
-                    k.expires_at,
-                    k.expires_on,
-                    k.last_operation_at,
-                )
-                for c, k in self._cards.values()
-            ],
-            [
-                (
-                    c,
-                    card_id,
-                    lot.lot_id,
-                    lot.account,
-                    unit,
-                    lot.amount,
-                    lot.remaining,
-                    lot.expires_at,
-                    lot.expires_on,
-                    operation_id,
-                    now,
-                )
-                for c, card_id, unit, operation_id, lot, now in self._lot_inserts.values()
-            ],
-            [
-                (c, card_id, lot_id, old, new)
-                for lot_id, (c, card_id, old, new) in self._lots.items()
-            ],
+            [_new_card_row(*image) for image in self._card_inserts.values()],
+            [_card_row(*image) for image in self._cards.values()],
+            [_new_lot_row(*image) for image in self._lot_inserts.values()],
+            list(self._lots.values()),
             self._operations,
             self._postings,
             self._legs,
-            [
-                (
-                    c,
-                    r.redemption_id,
-                    r.card_id,
-                    r.store_id,
-                    r.request_no,
-                    r.status,
-                    r.version,
-                    r.currency,
-                    r.amount,
-                    r.refunded,
-                    _json(r.lines),
-                    _json(r.refunded_lines),
-                )
-                for c, r in self._redemption_inserts.values()
-            ],
-            [
-                (c, r.redemption_id, old, r.version, r.status, r.refunded, _json(r.refunded_lines))
-                for c, old, r in self._redemptions.values()
-            ],
+            [_new_redemption_row(*image) for image in self._redemption_inserts.values()],
+            [_redemption_row(*image) for image in self._redemptions.values()],
             self._counters,
         )
 
@@ -276,7 +216,8 @@ class Rows:
                 self._lot_inserts[lot_id] = (*head, lot, created_at)  # type: ignore[assignment]
             else:
                 first = self._lots.get(lot_id)
-                self._lots[lot_id] = (component, card.card_id, first[2] if first else before, after)
+                read = first[3] if first else before
+                self._lots[lot_id] = (component, card.card_id, lot_id, read, after)
 
     def _redemption(self, component: int, before: Redemption | None, after: Redemption) -> None:
         name = after.redemption_id
@@ -289,7 +230,10 @@ class Rows:
             self._redemptions[name] = (component, read_version, after)
 
     def _lapse_key(self, component: int, change: Change, now: datetime) -> None:
-        """A lapse has a key that anyone would make from the same state, so it can't be posted twice."""
+        """The key of a lapse: anyone makes the same one from the same state.
+
+        So it can't be posted twice.
+        """
         assert change.card_before is not None
         name = f"lapse:{change.card_before.card_id}:{change.card_before.version}"
         key_hash = blake2b(name.encode("ascii"), digest_size=16).digest()
@@ -310,8 +254,13 @@ def _operation(
     request_no: str | None,
     version: int | None,
     details: Any,
+    lapsed_at: datetime | None = None,
 ) -> tuple[Any, ...]:
-    store, till, now = view.store, command.till, view.now
+    store, till, now, day = view.store, command.till, view.now, view.business_date
+    api_key_id: str | None = command.credential.api_key_id
+    if lapsed_at is not None:  # nobody's doing: it only came to light with this command
+        store, till, api_key_id = None, None, None
+        day = business_date(lapsed_at, view.time_zone, MIDNIGHT)
     return (
         component,
         operation_id,
@@ -328,13 +277,91 @@ def _operation(
         till.shift if till else None,
         till.receipt_no if till else None,
         request_no,
-        view.business_date,
-        now,
+        day,
+        lapsed_at or now,
         now,
         now,
         version,
-        command.credential.api_key_id,
+        api_key_id,
         _json(details) if details else None,
+    )
+
+
+def _new_card_row(component: int, card: Card) -> tuple[Any, ...]:
+    return (
+        component,
+        card.card_id,
+        card.card_number,
+        card.template_id,
+        card.template_version,
+        card.currency,
+        card.status,
+        card.activated_at,
+        card.expires_at,
+        card.expires_on,
+        card.created_at,
+    )
+
+
+def _card_row(component: int, card: Card) -> tuple[Any, ...]:
+    return (
+        component,
+        card.card_id,
+        card.status,
+        card.version,
+        card.principal,
+        card.bonus,
+        card.activated_at,
+        card.expires_at,
+        card.expires_on,
+        card.last_operation_at,
+    )
+
+
+def _new_lot_row(
+    component: int, card_id: str, unit: str, operation_id: str, lot: Lot, now: datetime
+) -> tuple[Any, ...]:
+    return (
+        component,
+        card_id,
+        lot.lot_id,
+        lot.account,
+        unit,
+        lot.amount,
+        lot.remaining,
+        lot.expires_at,
+        lot.expires_on,
+        operation_id,
+        now,
+    )
+
+
+def _new_redemption_row(component: int, redemption: Redemption) -> tuple[Any, ...]:
+    return (
+        component,
+        redemption.redemption_id,
+        redemption.card_id,
+        redemption.store_id,
+        redemption.request_no,
+        redemption.status,
+        redemption.version,
+        redemption.currency,
+        redemption.amount,
+        redemption.refunded,
+        _json(redemption.lines),
+        _json(redemption.refunded_lines),
+    )
+
+
+def _redemption_row(component: int, read_version: int, redemption: Redemption) -> tuple[Any, ...]:
+    return (
+        component,
+        redemption.redemption_id,
+        read_version,
+        redemption.version,
+        redemption.status,
+        redemption.refunded,
+        _json(redemption.refunded_lines),
     )
 
 

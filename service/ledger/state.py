@@ -172,3 +172,5 @@ class Change(Struct):
     redemption: Redemption | None
     request_no: str | None
     details: dict[str, Any] | None
+    # When it happened, if that was before the decision: a lapse happens at the lot's expiry.
+    occurred_at: datetime | None = None

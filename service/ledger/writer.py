@@ -22,16 +22,22 @@ from time import perf_counter
 
 import asyncpg
 
-from service.kernel import metrics
+from service.kernel import database, metrics
 from service.kernel.coalescing import Lanes, Member, OverloadedError
-from service.kernel.database import Connection
+from service.kernel.database import LOST, Connection
 from service.kernel.ids import new_id
-from service.kernel.problems import OUTCOME_UNKNOWN, UNAUTHENTICATED, UNAVAILABLE, ProblemError
+from service.kernel.problems import (
+    INTERNAL_ERROR,
+    OUTCOME_UNKNOWN,
+    UNAUTHENTICATED,
+    UNAVAILABLE,
+    ProblemError,
+)
 from service.kernel.sql import SQL
 from service.ledger import snapshot as snapshots
 from service.ledger.batch import Batch, Later, Outcome, Pending, Relocate, Settled, template_ref
 from service.ledger.commands import Command
-from service.ledger.reasons import REQUEST_IN_PROGRESS
+from service.ledger.reasons import KEY_REUSED, KEY_REVERSED, REQUEST_IN_PROGRESS
 from service.ledger.snapshot import Snapshot
 from service.ledger.terms import Tenant, Terms
 
@@ -46,15 +52,8 @@ One = Member[Command, Answer]
 AGAIN = {"KF004", "40P01", "40001"}
 # The same for what the unique indexes found taken meanwhile: a key, a request number.
 TAKEN = {"idempotency_key_pkey", "redemption_request_no"}
-LOST = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    OSError,
-    asyncio.TimeoutError,
-)
+# What the key itself says holds, whatever an earlier attempt did.
+KEY_VERDICTS = (KEY_REUSED, KEY_REVERSED)
 ATTEMPTS_MAX = 20
 RENEW_S = 600.0
 CONTENDED_S = 0.5
@@ -134,11 +133,11 @@ class Writer:
                 metrics.count_retry("connection_lost")
                 self._drop(lane)
                 await asyncio.sleep(min(0.05 * 2**attempt, 1.0))
-            except asyncpg.PostgresError as error:
-                if error.sqlstate in AGAIN or getattr(error, "constraint_name", None) in TAKEN:
-                    metrics.count_retry(error.sqlstate or "")
-                    continue
-                await self._isolate(lane, merchant_id, members, error)
+            except database.UnsafeDatabaseError:
+                raise  # the whole lane's affair, no member's
+            except Exception as error:
+                if not _again(error):
+                    await self._isolate(lane, merchant_id, members, error)
 
     def _contended(self, members: list[One], now: float) -> bool:
         """Whether a card of these was missed a moment ago.
@@ -186,7 +185,7 @@ class Writer:
             return False, [(member, gone) for member in members] if state is None else []
         batch = Batch(tenant, state, self._quote_key, new_id)
         outcomes: list[tuple[One, Outcome]] = [
-            (member, batch.decide(member.command)) for member in members
+            (member, batch.decide(member.command, sent=member.sent)) for member in members
         ]
         missed: set[int] = set()
         if not batch.rows.empty:
@@ -198,7 +197,7 @@ class Writer:
                 if outcome.component not in missed:
                     answers.append((member, outcome.settled))
             elif not isinstance(outcome, Later):
-                answers.append((member, outcome))
+                answers.append((member, _certain(member, outcome)))
         return bool(missed), answers
 
     async def _tenant(
@@ -238,9 +237,11 @@ class Writer:
             members[0].fail(NumberTakenError())
         elif isinstance(error, asyncpg.LockNotAvailableError):
             members[0].resolve(ProblemError(REQUEST_IN_PROGRESS, headers={"Retry-After": "1"}))
+        elif isinstance(error, asyncpg.QueryCanceledError):
+            members[0].resolve(_last_word(members[0]))
         else:
-            log.error("a post failed and was rolled back", exc_info=error)
-            members[0].fail(error)
+            log.error("a command failed and was rolled back", exc_info=error)
+            members[0].resolve(_certain(members[0], ProblemError(INTERNAL_ERROR)))
 
     async def _connection(self, lane: int) -> Connection:
         """The lane's connection.
@@ -261,6 +262,23 @@ class Writer:
         connection, self._connections[lane] = self._connections[lane], None
         if connection is not None:
             connection.terminate()
+
+
+def _certain(member: One, answer: Answer) -> Answer:
+    """The answer, unless it says "not applied" while an earlier attempt may yet commit (rule 6)."""
+    if member.sent and isinstance(answer, ProblemError) and answer.code not in KEY_VERDICTS:
+        return _last_word(member)
+    return answer
+
+
+def _again(error: Exception) -> bool:
+    """Whether nothing was written and fresh state will tell."""
+    if not isinstance(error, asyncpg.PostgresError):
+        return False
+    again = error.sqlstate in AGAIN or getattr(error, "constraint_name", None) in TAKEN
+    if again:
+        metrics.count_retry(error.sqlstate or "")
+    return again
 
 
 async def _post(connection: Connection, batch: Batch, members: list[One]) -> set[int]:
@@ -293,7 +311,7 @@ def _count(command: Command, answer: Answer) -> None:
             metrics.count_refusal(answer.code)
 
 
-def _last_word(member: One) -> BaseException:
+def _last_word(member: One) -> ProblemError:
     if member.sent:
         return ProblemError(OUTCOME_UNKNOWN, outcome="unknown")
     return ProblemError(UNAVAILABLE)

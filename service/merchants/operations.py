@@ -3,7 +3,7 @@
 A test tenant's clock can be moved forward.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from service.kernel import database
 from service.kernel.ids import new_id
@@ -11,6 +11,10 @@ from service.kernel.money import exponent
 from service.merchants import store
 from service.merchants.store import MerchantCreated
 from service.rules.periods import zone
+
+LAST_YEAR = 2200  # room for every validity before the calendar ends
+# Long over: what is before it would go back just the same, and may not even be a time in UTC.
+FIRST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 async def create(
@@ -29,10 +33,12 @@ async def create(
 async def move_clock(pool: database.Pool, merchant_id: str, now: datetime) -> datetime:
     """Move a test tenant's clock forward, and return its new time.
 
-    Raises ValueError when it would go back or the tenant isn't a test one.
+    Raises ValueError when it would go back or too far, or the tenant isn't a test one.
     """
+    if now.year >= LAST_YEAR:
+        raise ValueError(f"the clock stops before the year {LAST_YEAR}")
     async with database.tenant(pool, merchant_id) as connection:
-        moved = await store.move_clock(connection, merchant_id, now)
+        moved = await store.move_clock(connection, merchant_id, max(now, FIRST))
     if moved is None:
         raise ValueError(
             "the clock of a test tenant moves forward only, and a live tenant has none of its own"

@@ -18,6 +18,7 @@ _SHAPE = re.compile(
 _CENTURY_MONTHS = 1200
 _CENTURY_DAYS = 36_525
 _DAY = timedelta(days=1)
+MIDNIGHT = time(0)
 
 
 class Period(NamedTuple):

@@ -122,25 +122,6 @@ create table card (
   foreign key (merchant_id, template_id, template_version) references template_version
 ) with (fillfactor = 80);
 
-create table lot (
-  merchant_id  text collate "C" not null,
-  card_id      text collate "C" not null,
-  lot_id       text collate "C" not null,
-  account      text not null check (account in ('principal', 'bonus')),
-  unit         text not null,
-  amount       bigint not null check (amount > 0),
-  remaining    bigint not null,
-  -- The resolved instant and the local date a person is told.
-  expires_at   timestamptz,
-  expires_on   date,
-  operation_id text collate "C" not null,
-  created_at   timestamptz not null,
-  primary key (merchant_id, card_id, lot_id),
-  constraint lot_remaining_within check (remaining between 0 and amount),
-  constraint lot_expiry_pair check ((expires_at is null) = (expires_on is null)),
-  foreign key (merchant_id, card_id) references card
-) with (fillfactor = 80);
-
 create table operation (
   merchant_id     text collate "C" not null,
   operation_id    text collate "C" not null,
@@ -180,6 +161,26 @@ create index operation_refused_request_no on operation (merchant_id, store_id, r
   where status = 'refused' and request_no is not null;
 create index operation_target on operation (merchant_id, target_id) where target_id is not null;
 
+create table lot (
+  merchant_id  text collate "C" not null,
+  card_id      text collate "C" not null,
+  lot_id       text collate "C" not null,
+  account      text not null check (account in ('principal', 'bonus')),
+  unit         text not null,
+  amount       bigint not null check (amount > 0),
+  remaining    bigint not null,
+  -- The resolved instant and the local date a person is told.
+  expires_at   timestamptz,
+  expires_on   date,
+  operation_id text collate "C" not null,
+  created_at   timestamptz not null,
+  primary key (merchant_id, card_id, lot_id),
+  constraint lot_remaining_within check (remaining between 0 and amount),
+  constraint lot_expiry_pair check ((expires_at is null) = (expires_on is null)),
+  foreign key (merchant_id, card_id) references card,
+  foreign key (merchant_id, operation_id) references operation deferrable initially deferred
+) with (fillfactor = 80);
+
 create table posting (
   merchant_id  text collate "C" not null,
   operation_id text collate "C" not null,
@@ -204,7 +205,7 @@ create table leg (
   card_id         text collate "C" not null,
   version         bigint not null check (version > 0),
   operation_id    text collate "C" not null,
-  status          text not null,
+  status          text not null check (status in ('created', 'active', 'frozen')),
   principal_delta bigint not null,
   bonus_delta     bigint not null,
   principal       bigint not null check (principal >= 0),

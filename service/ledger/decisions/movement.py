@@ -111,5 +111,6 @@ def lapse(card: Card, now: datetime, new_id: NewId) -> tuple[Card, tuple[Change,
         redemption=None,
         request_no=None,
         details=None,
+        occurred_at=max(lot.expires_at for lot in gone if lot.expires_at is not None),
     )
     return image, (change,)

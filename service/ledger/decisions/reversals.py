@@ -30,13 +30,13 @@ def reverse(
     key = view.target_key
     if key is None or key.outcome == "tombstone":
         return _without_effect("blocked", None, new_id)
-    if key.outcome == "refused":
-        return _without_effect("nothing_to_reverse", key.operation_id, new_id)
     assert view.target is not None
     target = view.target
     problem = _problem(command, intent, target)
     if problem is not None:
         return Rejected(problem)
+    if key.outcome == "refused":
+        return _without_effect("nothing_to_reverse", key.operation_id, new_id)
     if target.kind == "redeem":
         return _redemption(view, intent, new_id)
     if target.kind == "top_up":
