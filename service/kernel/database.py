@@ -25,6 +25,18 @@ else:
     Pool = asyncpg.Pool
 T = TypeVar("T")
 
+# How a server that went away, or a connection to it, shows.
+LOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a notice of the shutdown was just being read
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+
 # Point look-ups by key only: a plan made while a table was empty must not stay a sequential scan
 # (rule 13).
 WRITER_SETTINGS = {
@@ -48,7 +60,6 @@ READER_SETTINGS = {
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 15.0
 START_PATIENCE_S = 60.0
-_UNREACHABLE = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
 
 
 class UnsafeDatabaseError(RuntimeError):
@@ -67,7 +78,7 @@ async def wait_until_reachable(dsn: str) -> None:
     while True:
         try:
             connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
-        except _UNREACHABLE:
+        except LOST:
             if asyncio.get_running_loop().time() > deadline:
                 raise
             await asyncio.sleep(0.1)

@@ -11,11 +11,12 @@ from litestar.routes import HTTPRoute
 from litestar.types import ExceptionHandlersMap, Scope
 
 from schemas.problems import Outcome, Reason
-from service.kernel import logs, metrics, problems
+from service.kernel import database, logs, metrics, problems
 from service.kernel.problems import Code, ProblemError
 from service.kernel.replies import Reply, problem_reply, request_id_of
 
 UNMATCHED = "unmatched"  # The route's name in metrics when no route was found.
+DATABASE_LOST = "The database was lost meanwhile. Send the same request again, with the same key."
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _BY_STATUS: dict[int, Code] = {
     404: problems.NOT_FOUND,
@@ -49,11 +50,14 @@ def _problem(error: Exception, scope: Scope) -> ProblemError:
         return error
     if isinstance(error, HTTPException) and error.status_code < 500:
         return _framework_problem(error, scope)
+    # A fault may strike after the commit: only reading surely changed nothing.
+    outcome: Outcome = "not_applied" if _method(scope) in _SAFE_METHODS else "unknown"
+    if isinstance(error, database.LOST):
+        logs.log.warning("database lost", request_id=request_id_of(scope), error=repr(error))
+        return ProblemError(problems.UNAVAILABLE, DATABASE_LOST, outcome=outcome)
     logs.log.error(
         "unforeseen", request_id=request_id_of(scope), method=_method(scope), exc_info=error
     )
-    # A fault may strike after the commit: only reading surely changed nothing.
-    outcome: Outcome = "not_applied" if _method(scope) in _SAFE_METHODS else "unknown"
     return ProblemError(problems.INTERNAL_ERROR, outcome=outcome)
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, cast
 
+import asyncpg
 import httpx
 import msgspec
 from litestar import Litestar
@@ -46,6 +47,8 @@ def route(method: Any, path: str, name: str, **more: Any) -> Route:
 
 async def fill(call: Call, body: Fill) -> Answer:
     http.object_id(call, "cup_id", "cup")
+    if body.note == "lost":
+        raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle")
     if body.note == "fault":
         raise RuntimeError("canary: the tap broke")
     if body.note == "full":

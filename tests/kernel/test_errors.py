@@ -110,6 +110,12 @@ async def test_a_fault_is_logged_and_never_shown(
     assert got.request_id in logged
 
 
+async def test_a_lost_database_is_no_fault(client: httpx.AsyncClient) -> None:
+    got = problem(await post(client, b'{"size": 5, "note": "lost"}'))
+    assert (got.status, got.code, got.retry) == (503, "unavailable", "same_key")
+    assert got.outcome == "unknown", "it may have been lost during the commit"
+
+
 async def test_a_fault_while_reading_has_changed_nothing(client: httpx.AsyncClient) -> None:
     got = problem(await client.get("/v1/cups/broken"))
     assert (got.code, got.outcome) == ("internal_error", "not_applied")
