@@ -48,6 +48,7 @@ async def issue(call: Call, body: CardCreate) -> Answer:
                 body,
                 Issue(body.template_id, new_id("crd"), number, body.activate),
                 number,
+                call.credential.store_id,
             )
         except NumberTakenError:
             continue
