@@ -1,0 +1,107 @@
+"""Another merchant's objects answer as if they were not there, on every route with an id."""
+
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from service.kernel.embedded import Server
+from tests.api import shop
+from tests.api.conftest import ROUTES
+from tests.conftest import ClientOf
+from tests.harness.client import Client
+from tests.harness.tenant import Tenant
+
+PREFIXES = {"card_id": "crd", "template_id": "tpl", "redemption_id": "rdm"}
+BODIES: dict[str, dict[str, Any]] = {"create_top_up": {"amount": shop.yuan(1), "tender": "cash"}}
+WITH_ID = [route for route in ROUTES if "{" in route.path]
+
+
+class Theirs(Struct):
+    """What the other merchant has, by the parameter that names it."""
+
+    ids: dict[str, str]
+    number: str
+    store_id: str
+
+
+@pytest.fixture(name="theirs")
+async def _theirs(other: Tenant, client_of: ClientOf) -> Theirs:
+    async with client_of(other.merchant_key) as client:
+        card = await shop.funded(client, other, 1_000)
+        sale = await shop.sold(client, card, 100, store_id=other.store_ids[0])
+    ids = {"card_id": card.card_id, "template_id": other.template_id, "redemption_id": sale}
+    return Theirs(ids, card.number, other.store_ids[0])
+
+
+@pytest.mark.parametrize("route", WITH_ID, ids=[route.operation_id for route in WITH_ID])
+async def test_a_foreign_id_is_an_absent_one(
+    office: Client, tenant: Tenant, theirs: Theirs, postgres: Server, route: Any
+) -> None:
+    [name] = [name for name in PREFIXES if f"{{{name}}}" in route.path]
+    before = await shop.rows(postgres, tenant.merchant_id)
+    answers = []
+    absent = f"{PREFIXES[name]}_{'0' * 26}"
+    for value in (theirs.ids[name], absent, "crd_x", "opn_" + "0" * 26, "%00", "a" * 300):
+        path = route.path.replace(f"{{{name}}}", value)
+        if route.method == "GET":
+            answers.append(await office.get(path))
+        else:
+            body = {"store_id": tenant.store_ids[0]} if route.operation_id in BODIES else {}
+            body |= BODIES.get(route.operation_id, {})
+            key = shop.new_key() if route.idempotent else None
+            answers.append(await office.post(path, body, key))
+    assert {(a.status, a.json()["code"]) for a in answers} == {(404, "not_found")}
+    assert len({shop.without_request_id(answer) for answer in answers}) == 1
+    assert len({tuple(sorted(answer.headers)) for answer in answers}) == 1
+    assert await shop.rows(postgres, tenant.merchant_id) == before
+
+
+async def test_a_foreign_template_can_not_be_issued(
+    office: Client, tenant: Tenant, theirs: Theirs
+) -> None:
+    answers = [
+        await office.post("/v1/cards", {"template_id": template_id}, shop.new_key())
+        for template_id in (theirs.ids["template_id"], "tpl_" + "0" * 26)
+    ]
+    assert {answer.status for answer in answers} == {404}
+    assert len({shop.without_request_id(answer) for answer in answers}) == 1
+
+
+async def test_a_foreign_card_can_not_pay(office: Client, tenant: Tenant, theirs: Theirs) -> None:
+    for sources in (
+        [theirs.ids["card_id"], "crd_" + "0" * 26],
+        [theirs.number, "8800000000000000"],
+    ):
+        for path in ("/v1/redemptions", "/v1/redemptions/quote"):
+            answers = []
+            for source in sources:
+                field = "card_id" if source.startswith("crd_") else "card_number"
+                body = {"amount": shop.yuan(1), "sources": [{field: source}]}
+                body["store_id"] = tenant.store_ids[0]
+                key = None if path.endswith("quote") else shop.new_key()
+                numbered = body if key is None else {**body, "request_no": "A-1"}
+                answers.append(await office.post(path, numbered, key))
+            assert {answer.status for answer in answers} == {404}
+            assert len({shop.without_request_id(answer) for answer in answers}) == 1
+
+
+async def test_a_foreign_store_is_none(office: Client, tenant: Tenant, theirs: Theirs) -> None:
+    card = await shop.funded(office, tenant, 1_000)
+    answers = [
+        await shop.redeem(office, card, 1, store_id=store_id)
+        for store_id in (theirs.store_id, "sto_" + "0" * 26)
+    ]
+    assert {(answer.status, *shop.reasons(answer)) for answer in answers} == {
+        (422, "store_unknown")
+    }
+    assert len({shop.without_request_id(answer) for answer in answers}) == 1
+
+
+async def test_lists_show_ones_own(
+    office: Client, tenant: Tenant, theirs: Theirs, other: Tenant
+) -> None:
+    listed = await office.get("/v1/card-templates?limit=200")
+    assert [template["id"] for template in listed.json()["data"]] == [tenant.template_id]
+    found = await office.get(f"/v1/redemptions?request_no=A-1&store_id={theirs.store_id}")
+    assert (found.status, found.json()) == (200, {"data": []})
