@@ -158,7 +158,10 @@ class Shop(Ledger):
         assert state is not None
         refs = {template_ref(c, state.cards.get(c.card_number)) for c in commands} - {("", 0)}
         hashes = [self.credential.secret_hash]
-        tenant = await self.terms.load(self.merchant_id, hashes, [self.store_id], refs)
+        wanted = (hashes, [self.store_id], refs)
+        tenant = self.terms.known(self.merchant_id, state.epoch)
+        if tenant is None or tenant.lacks(*wanted):
+            tenant = await self.terms.load(self.merchant_id, *wanted)
         assert tenant is not None
         batch = Batch(tenant, state, b"q" * 32, new_id)
         for command in commands:

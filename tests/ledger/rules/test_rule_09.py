@@ -1,0 +1,100 @@
+"""Rule 9: one merchant per post, the tenant set first, for this transaction only."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from service.kernel import embedded
+from service.kernel.coalescing import Lanes
+from service.ledger import snapshot as snapshots
+from tests.ledger.rules import kit
+from tests.ledger.rules.kit import both, caught, schema_of, shop
+
+SET = "  perform set_config('kafang.merchant_id', p_merchant, true);\n"
+NOT_SET = ((SET, ""),)
+SET_TOO_LATE = ((SET, ""), ("  end if;\n  return query\n", f"  end if;\n{SET}  return query\n"))
+SET_FOR_THE_SESSION = ((SET, SET.replace("true", "false")),)
+
+
+class AllTogether(Lanes[str, str]):
+    """Takes whatever waits in the lane, whosever it is."""
+
+    def _take(self, lane: int) -> Any:
+        taken = super()._take(lane)
+        while taken and (more := super()._take(lane)):
+            taken[1].extend(more[1])
+        return taken
+
+
+@both(AllTogether)
+async def test_rule_09_a_batch_holds_one_merchant(twin: type[Lanes[str, str]] | None) -> None:
+    batches: list[tuple[str, list[str]]] = []
+
+    async def settle(lane: int, tenant: str, members: list[Any]) -> None:
+        batches.append((tenant, [member.command for member in members]))
+        for member in members:
+            member.resolve(member.command)
+
+    lanes = (twin or Lanes)(1, 10, 100, settle, lambda member: RuntimeError("unsettled"))
+    commands = [("mer_a", "a1"), ("mer_b", "b1"), ("mer_a", "a2"), ("mer_b", "b2")]
+    await asyncio.gather(*(lanes.submit(tenant, "card", text) for tenant, text in commands))
+    await lanes.close()
+    with caught(twin, "another merchant's command"):
+        for tenant, texts in batches:
+            assert all(text[0] == tenant[-1] for text in texts), "another merchant's command"
+        assert [texts for _, texts in batches] == [["a1", "a2"], ["b1", "b2"]]
+
+
+@pytest.mark.parametrize(
+    ("twin", "lock"),
+    [(None, False), (None, True), (NOT_SET, False), (NOT_SET, True), (SET_TOO_LATE, True)],
+)
+async def test_rule_09_a_read_sets_the_tenant_first(
+    database: embedded.Server, twin: kit.Swaps | None, lock: bool
+) -> None:
+    """Without a tenant, row-level security shows nothing, and a lock that sees nothing locks nothing."""
+    schema = await schema_of(database, "read_v1", twin)
+    dials = kit.connect(database, schema), kit.admin(database)
+    async with shop(database) as merchant, kit.lines(*dials) as (reader, other):
+        card = await merchant.card(100)
+        async with reader.transaction():
+            state = await snapshots.read(
+                reader, merchant.merchant_id, [merchant.redeeming(card, 1)], lock=lock
+            )
+            free = await other.fetch(
+                "select from card where card_id = $1 for no key update skip locked", card.card_id
+            )
+        with caught(twin, "the tenant"):
+            assert state is not None, "nothing is seen without the tenant"
+            assert card.number in state.cards, "nothing is seen without the tenant"
+            assert bool(free) is not lock, "locked without the tenant"
+
+
+@both(NOT_SET)
+async def test_rule_09_a_post_sets_the_tenant_first(
+    database: embedded.Server, twin: kit.Swaps | None
+) -> None:
+    schema = await schema_of(database, "post_v1", twin)
+    async with shop(database) as merchant, kit.lines(kit.connect(database, schema)) as (poster,):
+        card = await merchant.card(100)
+        batch = await merchant.fold(poster, [merchant.redeeming(card, 30)])
+        outcome = await merchant.post(poster, batch.rows.arguments())
+        with caught(twin, "without its tenant"):
+            assert outcome == [], "posted without its tenant"
+
+
+@pytest.mark.parametrize("function", ["read_v1", "post_v1"])
+@both(SET_FOR_THE_SESSION)
+async def test_rule_09_the_tenant_ends_with_the_transaction(
+    database: embedded.Server, twin: kit.Swaps | None, function: str
+) -> None:
+    """A connection that serves one merchant after another must not remember one."""
+    schema = await schema_of(database, function, twin)
+    async with shop(database) as merchant, kit.lines(kit.connect(database, schema)) as (line,):
+        card = await merchant.card(100)
+        batch = await merchant.fold(line, [merchant.redeeming(card, 30)])
+        await merchant.post(line, batch.rows.arguments())
+        with caught(twin, "still sees"):
+            seen = await line.fetchval("select count(*) from card")
+            assert seen == 0, "the connection still sees the last merchant's cards"
