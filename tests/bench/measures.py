@@ -1,0 +1,146 @@
+"""The measurements, each a list of lines for the report."""
+
+import asyncio
+import functools
+import time
+from pathlib import Path
+from statistics import median
+
+from tests.bench import client, load, seed
+from tests.bench.bench import Bench, Plan, Rate, say, told
+from tests.bench.figures import BenchError, Line, alternate, best, percentile, rate_line, ratio_line
+
+MANY, FEW = 256, 64
+LATENCY_P99_MAX_MS = 50.0
+MEMORY_GROWTH_MAX = 0.05
+SAMPLE_INTERVAL_S = 2.0
+
+
+async def redemption(bench: Bench) -> list[Line]:
+    """Redemptions over HTTP against pgbench doing the same writes one by one."""
+    every = [load.all_cards(bench.merchant)]
+    cards = (0, bench.merchant.cards - 1)
+    http: dict[str, Rate] = {
+        _connections(count): functools.partial(bench.http, every, count) for count in (FEW, MANY)
+    }
+    return await _against_pgbench(bench, http, cards, bench.plan.pgbench_clients, 1.0)
+
+
+async def hot_card(bench: Bench) -> list[Line]:
+    """The same with one card that everybody uses."""
+    last = bench.merchant.cards - 1
+    target = [load.Target(bench.merchant, last, last)]
+    http: dict[str, Rate] = {_connections(FEW): functools.partial(bench.http, target, FEW)}
+    return await _against_pgbench(bench, http, (last, last), bench.plan.hot_clients, 2.0)
+
+
+async def _against_pgbench(
+    bench: Bench,
+    http: dict[str, Rate],
+    cards: tuple[int, int],
+    client_counts: tuple[int, ...],
+    least: float,
+) -> list[Line]:
+    answer = await bench.answer()
+    one_by_one: dict[str, Rate] = {
+        f"pgbench, {count} clients": functools.partial(bench.pgbench, cards, count, answer)
+        for count in client_counts
+    }
+    contenders = {name: told(name, rate) for name, rate in (http | one_by_one).items()}
+    figures = await alternate(contenders, bench.plan.rounds)
+    ours = best({name: figures[name] for name in http})
+    theirs = best({name: figures[name] for name in one_by_one})
+    return [
+        *(rate_line(name, figures[name]) for name in figures),
+        ratio_line(f"{ours} / {theirs} (the best of each)", figures[ours], figures[theirs], least),
+    ]
+
+
+async def merchants(bench: Bench) -> list[Line]:
+    """Many merchants with Zipf traffic against one with all of it."""
+    plan = bench.plan
+    say(f"seeding {plan.merchants:,} merchants")
+    many = await seed.seed(bench.admin, plan.merchants, 10, 0)
+    names = (f"{plan.merchants:,} merchants, Zipf 1.1", "one merchant")
+    targets = (load.zipf(many, 1.1), [load.all_cards(bench.merchant)])
+    contenders = {
+        name: told(name, functools.partial(bench.http, target, MANY))
+        for name, target in zip(names, targets, strict=True)
+    }
+    figures = await alternate(contenders, plan.rounds)
+    return [
+        *(rate_line(f"{name}, {_connections(MANY)}", figures[name]) for name in names),
+        ratio_line("many / one", figures[names[0]], figures[names[1]], None),
+    ]
+
+
+async def latency(bench: Bench) -> list[Line]:
+    """Latency at half of what it can do, counted from when each request was due."""
+    every = [load.all_cards(bench.merchant)]
+    peak = median([await bench.http(every, MANY) for _ in range(min(3, bench.plan.rounds))])
+    per_s = peak / 2
+    cards = (0, bench.merchant.cards - 1)
+    port = bench.server.port
+    await client.open_loop(port, client.Requests(bench.merchant, cards), FEW, per_s, 2.0)
+    requests = client.Requests(bench.merchant, cards)
+    measured = await client.open_loop(port, requests, FEW, per_s, bench.plan.latency_s)
+    gained = await seed.redeemed(bench.admin, [bench.merchant], measured.stamp)
+    if gained != len(measured.latencies):
+        raise BenchError(f"{len(measured.latencies)} answers, the ledger gained {gained}")
+    p50, p99 = (1000 * percentile(measured.latencies, share) for share in (0.5, 0.99))
+    load_text = f"{per_s:,.0f}/s (half of the peak) for {bench.plan.latency_s} s, {FEW} connections"
+    return [
+        Line(f"p50 at {load_text}", f"{p50:.1f} ms"),
+        Line(
+            f"p99 at {load_text}",
+            f"{p99:.1f} ms",
+            f"≤ {LATENCY_P99_MAX_MS:.0f} ms",
+            p99 <= LATENCY_P99_MAX_MS,
+        ),
+    ]
+
+
+async def memory(bench: Bench) -> list[Line]:
+    """Memory of the workers under load: at the end, against after the first fifth."""
+    plan = bench.plan
+    task = asyncio.create_task(
+        load.measure(bench.server.port, [load.all_cards(bench.merchant)], FEW, plan.soak_s)
+    )
+    samples: list[tuple[float, list[int]]] = []
+    began = time.monotonic()
+    pids = bench.server.workers()
+    while not task.done():
+        samples.append((time.monotonic() - began, [_resident_kib(pid) for pid in pids]))
+        await asyncio.wait([task], timeout=SAMPLE_INTERVAL_S)
+    await bench.accounted(await task, [bench.merchant])
+    if pids != bench.server.workers():
+        raise BenchError("a worker was replaced under load")
+    return _memory_lines(plan, samples)
+
+
+def _memory_lines(plan: Plan, samples: list[tuple[float, list[int]]]) -> list[Line]:
+    settled_s, window_s = plan.soak_s / 5, plan.soak_s / 20
+    early = [sum(rss) for at, rss in samples if settled_s <= at < settled_s + window_s]
+    late = [sum(rss) for at, rss in samples if at >= plan.soak_s - window_s]
+    growth = median(late) / median(early) - 1
+    workers = " and ".join(f"{kib / 1024:.0f}" for kib in samples[-1][1])
+    return [
+        Line(f"resident memory of the workers after {plan.soak_s} s of load", f"{workers} MiB"),
+        Line(
+            f"growth from second {settled_s:.0f} to the end",
+            f"{100 * growth:.1f} %",
+            f"< {100 * MEMORY_GROWTH_MAX:.0f} %",
+            growth < MEMORY_GROWTH_MAX,
+        ),
+    ]
+
+
+def _resident_kib(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text("utf-8").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise BenchError(f"worker {pid} has ended")
+
+
+def _connections(count: int) -> str:
+    return f"HTTP, {count} connections"
