@@ -12,7 +12,10 @@ class TestClockMove(Struct, forbid_unknown_fields=True):
     __test__ = False  # not a test class
 
     now: Annotated[
-        datetime, Meta(tz=True, description="The new time; later than the tenant's present one, before 2200.")
+        datetime,
+        Meta(
+            tz=True, description="The new time; later than the tenant's present one, before 2200."
+        ),
     ]
 
 

@@ -136,7 +136,8 @@ VOID_AFTER_REFUND = _reason(
 )
 VOID_WINDOW_CLOSED = _reason("void_window_closed", "The business date is over. Refund instead.")
 VALUE_SPENT = _reason(
-    "value_already_spent", "What the top-up credited was spent or has lapsed in part; missing_minor is gone."
+    "value_already_spent",
+    "What the top-up credited was spent or has lapsed in part; missing_minor is gone.",
 )
 NOT_REVERSIBLE = _reason("not_reversible", "An operation of this kind is not undone by a reversal.")
 OTHER_CLIENT = _reason(
