@@ -1,4 +1,4 @@
-"""One real server for the session, a fresh merchant for each test, and the invariants after every one."""
+"""One real server for the session, a fresh merchant for each test, the invariants after each."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 

@@ -340,7 +340,7 @@ def test_a_lock_line(line: str, clean: bool) -> None:
 def test_what_a_noun_may_import() -> None:
     allowed = (
         "from service.stores.operations import find\nfrom service.stores import operations\n"
-        "from service.cards import store\nfrom service.kernel import clock\nimport schemas.cards"
+        "from service.cards import store\nfrom service.kernel import ids\nimport schemas.cards"
     )
     assert foreign_nouns("service/cards/operations.py", allowed) == []
     assert foreign_nouns("service/app.py", "import service.stores.routes") == []

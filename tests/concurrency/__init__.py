@@ -1,1 +1,1 @@
-"""Many clients at once against two worker processes: what each promises is in the tests' own words."""
+"""Many clients at once against two worker processes; the tests say in words what each promises."""

@@ -38,10 +38,10 @@ async def test_T1_exactly_k_of_64_redemptions_pass_on_a_card_worth_k(
 async def test_one_request_number_under_two_keys_is_captured_once(
     server: Server, tenant: Tenant
 ) -> None:
-    """Promise: one request number of a store is one sale; the other key is told which redemption has it.
+    """Promise: one request number of a store is one sale; the other key is told which one it is.
 
-    Each wave holds 8 request numbers, each sent under two keys on one card and under two keys on two cards,
-    with redemptions of the same cards in between that must not be hurt.
+    Each wave holds 8 groups: a request number under two keys on one card, another under two keys on
+    two cards, and in between redemptions of the same cards that must not be hurt.
     """
     store_id = tenant.store_ids[0]
     async with crowd_of(server, tenant.merchant_key) as crowd:
@@ -53,10 +53,9 @@ async def test_one_request_number_under_two_keys_is_captured_once(
                 name = f"no-{number:03d}-{group}"
                 both = ((first, "a"), (first, "b"), (second, "c"), (third, "d"))
                 for card, part in both:
-                    request_no = f"{name}-one" if card is first else f"{name}-two"
-                    wave.append(
-                        redeem(card, PRICE, f"{name}-{part}", store_id=store_id, request_no=request_no)
-                    )
+                    no = f"{name}-one" if card is first else f"{name}-two"
+                    key = f"{name}-{part}"
+                    wave.append(redeem(card, PRICE, key, store_id=store_id, request_no=no))
                 for card, part in ((first, "p"), (second, "q"), (third, "r"), (second, "s")):
                     wave.append(redeem(card, PRICE, f"{name}-{part}", store_id=store_id))
             answers = await crowd.release(wave)

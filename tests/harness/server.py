@@ -1,4 +1,5 @@
-"""A real Kafang in processes of its own: supervisor, workers and PostgreSQL, as `make run` starts it."""
+"""A real Kafang in processes of its own, as `make run` starts it: supervisor, workers, PostgreSQL.
+"""
 
 import json
 import os
@@ -67,7 +68,9 @@ def _is_worker(pid: int) -> bool:
     return bool(command) and b"embedded_guard" not in command
 
 
-def start(data_dir: Path, port: int | None = None, settings: Mapping[str, str] | None = None) -> Server:
+def start(
+    data_dir: Path, port: int | None = None, settings: Mapping[str, str] | None = None
+) -> Server:
     """Start and wait until it is ready. `settings` are KAFANG_ environment variables."""
     port = port or free_port()
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
@@ -75,8 +78,13 @@ def start(data_dir: Path, port: int | None = None, settings: Mapping[str, str] |
     log = data_dir / "service.log"
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service", "run"], cwd=ROOT, env=environment, stdout=stream,
-            stderr=stream, stdin=subprocess.DEVNULL, start_new_session=True,
+            [sys.executable, "-m", "service", "run"],
+            cwd=ROOT,
+            env=environment,
+            stdout=stream,
+            stderr=stream,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
     server = Server(process, port, data_dir, log)
     wait_ready(server)
@@ -84,18 +92,26 @@ def start(data_dir: Path, port: int | None = None, settings: Mapping[str, str] |
 
 
 def wait_ready(server: Server) -> None:
-    """Wait until it answers that it can serve. Raises RuntimeError with its log when it ends instead."""
+    """Wait until it answers that it can serve.
+
+    Raises RuntimeError with its log when it ends instead, or takes longer than READY_S.
+    """
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
-            raise RuntimeError(f"the server ended:\n{server.log.read_text('utf-8', 'replace')[-4000:]}")
+            raise RuntimeError(f"the server ended:\n{_tail(server.log)}")
         try:
-            with urllib.request.urlopen(f"{server.base_url}/health/ready", timeout=2) as answer:  # noqa: S310
+            url = f"{server.base_url}/health/ready"
+            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310
                 if answer.status == 200:
                     return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)  # polling with a deadline
-    raise RuntimeError(f"not ready after {READY_S} s:\n{server.log.read_text('utf-8', 'replace')[-4000:]}")
+    raise RuntimeError(f"not ready after {READY_S} s:\n{_tail(server.log)}")
+
+
+def _tail(log: Path) -> str:
+    return log.read_text("utf-8", "replace")[-4000:]
 
 
 def stop(server: Server, timeout_s: float = 30.0) -> int:

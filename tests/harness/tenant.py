@@ -14,9 +14,14 @@ from service.merchants import operations as merchants
 from service.stores import operations as stores
 from tests.harness.client import Client
 
+ZONE = "Asia/Shanghai"
 TEMPLATE: dict[str, Any] = {
-    "name": "金卡", "currency": "CNY", "holder": "anonymous", "numbering": {"prefix": "8800", "digits": 16},
-    "max_balance": 100_000_000, "drawdown_policy": "bonus_first",
+    "name": "金卡",
+    "currency": "CNY",
+    "holder": "anonymous",
+    "numbering": {"prefix": "8800", "digits": 16},
+    "max_balance": 100_000_000,
+    "drawdown_policy": "bonus_first",
     "top_up_rules": [{"pay": 30000, "bonus": 5000, "bonus_validity": "P1Y"}],
 }
 
@@ -41,36 +46,52 @@ class TestCard(Struct):
 
 
 async def make(
-    app_dsn: str, client_of: Any, stores_count: int = 1, template: dict[str, Any] | None = None, mode: str = "test"
+    app_dsn: str,
+    client_of: Any,
+    stores_count: int = 1,
+    template: dict[str, Any] | None = None,
+    mode: str = "test",
 ) -> Tenant:
-    """A new merchant with stores and keys; its template is published over HTTP with `client_of(token)`."""
+    """A new merchant with stores and keys.
+
+    Its template is published over HTTP, with `client_of(token)`.
+    """
     pool = await database.open_pool(app_dsn, 1)
     try:
-        merchant_id = (await merchants.create(pool, "青禾美发", mode, "CNY", "Asia/Shanghai")).merchant_id
+        merchant = await merchants.create(pool, "青禾美发", mode, "CNY", ZONE)
+        merchant_id = merchant.merchant_id
         store_ids, pos_keys = [], []
-        for number in range(stores_count):
+        for number in range(1, stores_count + 1):
             store = await stores.create(
-                pool, merchant_id, f"门店{number + 1}", "青禾美发管理有限公司", "Asia/Shanghai", time(4)
+                pool, merchant_id, f"门店{number}", "青禾美发管理有限公司", ZONE, time(4)
             )
-            key = await api_keys.create(pool, merchant_id, f"till {number + 1}", "pos", store.store_id)
+            key = await api_keys.create(pool, merchant_id, f"till {number}", "pos", store.store_id)
             store_ids.append(store.store_id)
             pos_keys.append(key.token)
-        merchant_key = (await api_keys.create(pool, merchant_id, "mini-program", "merchant", None)).token
+        office = await api_keys.create(pool, merchant_id, "mini-program", "merchant", None)
     finally:
         await pool.close()
-    async with client_of(merchant_key) as client:
+    async with client_of(office.token) as client:
         answer = await client.post("/v1/card-templates", template or TEMPLATE)
         assert answer.status == 201, answer.body
-    return Tenant(merchant_id, store_ids, pos_keys, merchant_key, answer.json()["id"])
+    return Tenant(merchant_id, store_ids, pos_keys, office.token, answer.json()["id"])
 
 
 async def make_card(client: Client, tenant: Tenant, amount_minor: int, name: str) -> TestCard:
-    """An active card holding `amount_minor` (0: empty). `client` carries the merchant's key; `name` makes its keys."""
-    issued = await client.post("/v1/cards", {"template_id": tenant.template_id, "activate": True}, f"{name}-issue")
+    """An active card holding `amount_minor` (0: empty).
+
+    `client` carries the merchant's key; `name` makes the idempotency keys.
+    """
+    wanted = {"template_id": tenant.template_id, "activate": True}
+    issued = await client.post("/v1/cards", wanted, f"{name}-issue")
     assert issued.status == 201, issued.body
     card = issued.json()
     if amount_minor:
-        body = {"amount": {"value": amount_minor, "currency": "CNY"}, "tender": "cash", "store_id": tenant.store_ids[0]}
-        topped = await client.post(f"/v1/cards/{card['id']}/top-ups", body, f"{name}-top-up")
+        credit = {
+            "amount": {"value": amount_minor, "currency": "CNY"},
+            "tender": "cash",
+            "store_id": tenant.store_ids[0],
+        }
+        topped = await client.post(f"/v1/cards/{card['id']}/top-ups", credit, f"{name}-top-up")
         assert topped.status == 201, topped.body
     return TestCard(card["id"], card["card_number"])

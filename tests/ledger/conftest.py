@@ -1,4 +1,4 @@
-"""One server for the tests of the ledger; its database `kafang` is migrated and then only cloned."""
+"""One server for the ledger's tests; its database `kafang` is migrated and then only cloned."""
 
 from collections.abc import AsyncIterator
 

@@ -23,7 +23,10 @@ def on(server: embedded.Server, database: str) -> embedded.Server:
 
 @asynccontextmanager
 async def clone(server: embedded.Server) -> AsyncIterator[embedded.Server]:
-    """A clone of the server's database `kafang`, dropped at the end; nobody may be connected to the original."""
+    """A clone of the server's database `kafang`, dropped at the end.
+
+    Nobody may be connected to the original.
+    """
     name = f"scratch_{next(_numbers)}"
     await execute(server.admin_dsn, f"create database {name} owner kafang_owner template kafang")
     try:

@@ -1,8 +1,9 @@
 """Tools of the rules' tests: a product and its broken twins, run through the same scenario.
 
-A twin of a SQL function is the product's text with a rule taken out, in a schema of its own that comes first in the search
-path of the writer's connections: the writer itself is the product's. A twin of Python code is a subclass or a patched
-collaborator. `caught` says that the scenario's own check must see the difference.
+A twin of a SQL function is the product's text with a rule taken out, in a schema of its own that
+comes first in the search path of the writer's connections: the writer itself is the product's. A
+twin of Python code is a subclass or a patched collaborator. `caught` says that the scenario's own
+check must see the difference.
 """
 
 import asyncio
@@ -51,7 +52,10 @@ def both(*twins: Any) -> pytest.MarkDecorator:
 
 
 def swapped(text: str, swaps: Swaps) -> str:
-    """The text with each (old, new) replaced; an `old` that isn't there would make no twin at all."""
+    """The text with each (old, new) replaced.
+
+    An `old` that isn't there would make no twin at all.
+    """
     for old, new in swaps:
         assert old in text, f"the product no longer holds {old!r}"
         text = text.replace(old, new)

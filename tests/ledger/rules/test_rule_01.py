@@ -1,4 +1,7 @@
-"""Rule 1: all or nothing per component; a row that moved or is busy is a miss, never a wait, never half."""
+"""Rule 1: all or nothing per component.
+
+A row that moved or is busy is a miss: never a wait, never half.
+"""
 
 import asyncio
 from typing import Any

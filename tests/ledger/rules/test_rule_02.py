@@ -1,4 +1,7 @@
-"""Rule 2: one final image per row, and a count that differs fails the whole call inside the transaction."""
+"""Rule 2: one final image per row.
+
+A count that differs fails the whole call inside the transaction.
+"""
 
 from typing import Any
 

@@ -24,7 +24,9 @@ LOTS_FIRST = (
     (
         "  return query\n",
         f"""  v_lots := array(
-    select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on)::lot_row_v1
+    select row(
+      l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on
+    )::lot_row_v1
     from card c join lot l on l.merchant_id = p_merchant and l.card_id = c.card_id
     where c.merchant_id = p_merchant and c.card_number = any (p_card_numbers));
   perform pg_advisory_xact_lock({GATE});

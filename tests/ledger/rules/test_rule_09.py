@@ -36,7 +36,7 @@ async def test_rule_09_a_batch_holds_one_merchant(twin: type[Lanes[str, str]] | 
         for member in members:
             member.resolve(member.command)
 
-    lanes = (twin or Lanes)(1, 10, 100, settle, lambda member: RuntimeError("unsettled"))
+    lanes = (twin or Lanes)(1, 10, 100, settle, lambda _member: RuntimeError("unsettled"))
     commands = [("mer_a", "a1"), ("mer_b", "b1"), ("mer_a", "a2"), ("mer_b", "b2")]
     await asyncio.gather(*(lanes.submit(tenant, "card", text) for tenant, text in commands))
     await lanes.close()
@@ -53,7 +53,7 @@ async def test_rule_09_a_batch_holds_one_merchant(twin: type[Lanes[str, str]] | 
 async def test_rule_09_a_read_sets_the_tenant_first(
     database: embedded.Server, twin: kit.Swaps | None, lock: bool
 ) -> None:
-    """Without a tenant, row-level security shows nothing, and a lock that sees nothing locks nothing."""
+    """Without a tenant row-level security shows nothing, and a lock that sees nothing locks nothing."""
     schema = await schema_of(database, "read_v1", twin)
     dials = kit.connect(database, schema), kit.admin(database)
     async with shop(database) as merchant, kit.lines(*dials) as (reader, other):

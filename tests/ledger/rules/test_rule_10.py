@@ -1,4 +1,5 @@
-"""Rule 10: counters that many cards share are not version-gated; summed deltas never pass the cap."""
+"""Rule 10: counters that many cards share aren't version-gated; summed deltas never pass the cap.
+"""
 
 import asyncio
 
@@ -13,7 +14,8 @@ GATED = (
     (
         "  -- 2. Keys first",
         """  if cardinality(p_counters) > 0 and not exists (
-    select from template_counter t where t.merchant_id = p_merchant for no key update skip locked) then
+    select from template_counter t where t.merchant_id = p_merchant
+    for no key update skip locked) then
     select array_agg(distinct c.component) into v_missed from unnest(p_counters) c;
   end if;
   -- 2. Keys first""",
@@ -78,20 +80,25 @@ async def test_rule_10_the_deltas_of_a_batch_are_summed(
 async def test_rule_10_a_cap_that_was_reached_meanwhile_holds(
     database: embedded.Server, twin: kit.Swaps | None
 ) -> None:
-    """The function says KF004, which the writer knows how to answer; the table's CHECK would be a fault."""
+    """The function says KF004, which the writer knows how to answer.
+
+    The table's CHECK would be a fault.
+    """
     schema = await schema_of(database, "post_v1", twin)
-    async with shop(database, max_cards=2) as merchant:
-        async with kit.lines(kit.connect(database, schema)) as (poster,):
-            batch = await merchant.fold(poster, [issuing(merchant) for _ in range(2)])
-            await merchant.card()
-            outcome = await merchant.post(poster, batch.rows.arguments())
-            with caught(twin, "not as a counter"):
-                assert outcome == "KF004", "failed not as a counter that is full"
-            assert await used(merchant) == 1
+    async with (
+        shop(database, max_cards=2) as merchant,
+        kit.lines(kit.connect(database, schema)) as (poster,),
+    ):
+        batch = await merchant.fold(poster, [issuing(merchant) for _ in range(2)])
+        await merchant.card()
+        outcome = await merchant.post(poster, batch.rows.arguments())
+        with caught(twin, "not as a counter"):
+            assert outcome == "KF004", "failed not as a counter that is full"
+        assert await used(merchant) == 1
 
 
 async def test_rule_10_the_last_cards_go_to_whoever_comes_first(database: embedded.Server) -> None:
-    """Twenty at once over two workers for five cards: five are issued, fifteen refused, none fails."""
+    """Twenty at once over two workers for five cards: five issued, fifteen refused, none fails."""
     async with shop(database, {"lanes": 3}, max_cards=5) as merchant:
         async with kit.desk(database, merchant.credential, merchant.store_id) as other:
             commands = [issuing(merchant) for _ in range(20)]

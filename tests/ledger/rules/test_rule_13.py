@@ -1,4 +1,4 @@
-"""Rule 13: statements first planned on (nearly) empty tables go by index when the tables are full."""
+"""Rule 13: statements first planned on (nearly) empty tables go by index when these are full."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,13 +13,19 @@ from tests.ledger.rules import kit
 from tests.ledger.rules.kit import both, caught
 
 FILL = """
-insert into card select c.merchant_id, 'crd_' || n, '8811' || lpad(n::text, 12, '0'), c.template_id, 1, 'CNY', 'active', 1, 0, 0,
-  c.activated_at, null, null, c.last_operation_at, c.created_at from card c, generate_series(1, 3000) n;
-insert into lot select c.merchant_id, c.card_id, 'lot_' || c.card_id, 'principal', 'CNY', 1, 0, null, null, (select min(operation_id) from operation), c.created_at
-  from card c where length(c.card_id) < 12;
+insert into card
+select c.merchant_id, 'crd_' || n, '8811' || lpad(n::text, 12, '0'), c.template_id, 1, 'CNY',
+  'active', 1, 0, 0, c.activated_at, null, null, c.last_operation_at, c.created_at
+from card c, generate_series(1, 3000) n;
+insert into lot
+select c.merchant_id, c.card_id, 'lot_' || c.card_id, 'principal', 'CNY', 1, 0, null, null,
+  (select min(operation_id) from operation), c.created_at
+from card c where length(c.card_id) < 12;
 """
 SCANS = """select relname, seq_scan from pg_stat_user_tables
-where relname in ('card', 'lot', 'operation', 'posting', 'leg', 'redemption', 'idempotency_key', 'store') order by 1"""
+where relname in (
+  'card', 'lot', 'operation', 'posting', 'leg', 'redemption', 'idempotency_key', 'store'
+) order by 1"""
 
 
 async def plainly(server: embedded.Server) -> Any:
