@@ -53,7 +53,7 @@ async def test_rule_09_a_batch_holds_one_merchant(twin: type[Lanes[str, str]] | 
 async def test_rule_09_a_read_sets_the_tenant_first(
     database: embedded.Server, twin: kit.Swaps | None, lock: bool
 ) -> None:
-    """Without a tenant row-level security shows nothing, and a lock that sees nothing locks nothing."""
+    """Without a tenant row-level security shows nothing, and what isn't seen isn't locked."""
     schema = await schema_of(database, "read_v1", twin)
     dials = kit.connect(database, schema), kit.admin(database)
     async with shop(database) as merchant, kit.lines(*dials) as (reader, other):

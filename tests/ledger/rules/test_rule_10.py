@@ -1,5 +1,4 @@
-"""Rule 10: counters that many cards share aren't version-gated; summed deltas never pass the cap.
-"""
+"""Rule 10: counters that cards share are not version-gated; summed deltas never pass the cap."""
 
 import asyncio
 

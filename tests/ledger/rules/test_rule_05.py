@@ -1,0 +1,116 @@
+"""Rule 5: after the first miss locks come first, in one order; a worker never races itself."""
+
+import asyncio
+import contextlib
+from itertools import count
+from typing import Any
+
+from service.kernel import embedded
+from service.kernel.problems import ProblemError
+from service.ledger.commands import Command
+from service.ledger.writer import Writer
+from tests.ledger.rules import kit
+from tests.ledger.rules.kit import Shop, Tap, both, caught, schema_of, shop
+
+
+class Optimist(Writer):
+    """Hopes for better luck next time."""
+
+    async def _attempt(self, lane: int, merchant_id: str, members: Any, lock: bool) -> bool:
+        return await super()._attempt(lane, merchant_id, members, False)
+
+
+@both(Optimist)
+async def test_rule_05_a_second_miss_is_impossible(
+    database: embedded.Server, twin: type[Writer] | None
+) -> None:
+    """A rival that wins every race it can: once a row is locked, it can't."""
+    tap = Tap()
+    options = {"tap": tap, "writer_class": twin or Writer}
+    async with shop(database, options) as merchant, kit.lines(kit.connect(database)) as (rival,):
+        card = await merchant.card(100)
+        tap.posts = 0
+
+        async def win_the_race(number: int) -> None:
+            batch = await merchant.fold(rival, [merchant.topping_up(card, 1)])
+            await merchant.post(rival, batch.rows.arguments())
+
+        tap.before = win_the_race
+        with contextlib.suppress(ProblemError):
+            await merchant.redeem(card, 50)
+        with caught(twin, "missed again"):
+            assert tap.posts == 2, "missed again"
+            assert await merchant.held() == 51
+            await merchant.require_whole()
+
+
+IN_ORDER = "where c.merchant_id = p_merchant and c.card_number = any (p_card_numbers)\n      order by c.card_id\n"
+IN_ORDER_OF_ARRIVAL = (
+    (
+        IN_ORDER,
+        IN_ORDER.replace("c.card_id", "array_position(p_card_numbers, c.card_number)"),
+    ),
+)
+READ = "select * from read_v1($1, true, $2, '{}', '{}', '{}', '{}', '{}')"
+TRY = "select from card where card_id = $1 for no key update skip locked"
+
+
+@both(IN_ORDER_OF_ARRIVAL)
+async def test_rule_05_locks_are_taken_in_order_of_id(
+    database: embedded.Server, twin: kit.Swaps | None
+) -> None:
+    """Whoever waits for the lower card must not hold the higher one yet: else two can wait for each other."""
+    schema = await schema_of(database, "read_v1", twin)
+    dials = kit.connect(database, schema), *(kit.admin(database) for _ in range(3))
+    async with shop(database) as merchant, kit.lines(*dials) as (reader, holder, other, watcher):
+        cards = [await merchant.card(100) for _ in range(2)]
+        lower, higher = sorted(cards, key=lambda card: card.card_id)
+        async with holder.transaction():
+            await holder.fetch(TRY, lower.card_id)
+            numbers = [higher.number, lower.number]
+            task = asyncio.create_task(reader.fetch(READ, merchant.merchant_id, numbers))
+            assert not await kit.done_or_waits(watcher, task, reader.get_server_pid())
+            free = await other.fetch(TRY, higher.card_id)
+        await task
+        with caught(twin, "holds the higher"):
+            assert free, "holds the higher card while it waits for the lower one"
+
+
+class RoundRobin(Writer):
+    """Spreads commands evenly over the lanes."""
+
+    turns = count()
+
+    async def submit(self, command: Command) -> Any:
+        lane_of = str(next(self.turns))
+        merchant_id = command.credential.merchant_id
+        return await vars(self)["_lanes"].submit(merchant_id, lane_of, command)
+
+
+@both(RoundRobin)
+async def test_rule_05_a_card_stays_in_its_lane(
+    database: embedded.Server, twin: type[Writer] | None
+) -> None:
+    """Four lanes, one card: whoever commits has no rival in its own process."""
+    lanes: set[int] = set()
+    base = twin or Writer
+
+    class Watched(base):  # type: ignore[valid-type, misc]
+        async def _settle(self, lane: int, merchant_id: str, members: Any) -> None:
+            lanes.add(lane)
+            await super()._settle(lane, merchant_id, members)
+
+    async with shop(database, {"lanes": 4, "writer_class": Watched}) as merchant:
+        card = await merchant.card(1_000)
+        lanes.clear()
+        await redeem_many(merchant, card)
+        with caught(twin, "races itself"):
+            assert len(lanes) == 1, "a worker races itself"
+        assert await merchant.held() == 960
+        await merchant.require_whole()
+
+
+async def redeem_many(merchant: Shop, card: Any) -> None:
+    """Forty of one, each with a command of its own, some at once."""
+    for _ in range(5):
+        await asyncio.gather(*(merchant.redeem(card, 1) for _ in range(8)))
