@@ -1,5 +1,4 @@
-"""A real Kafang in processes of its own, as `make run` starts it: supervisor, workers, PostgreSQL.
-"""
+"""A real Kafang, as `make run` starts it: supervisor, workers and PostgreSQL as processes."""
 
 import json
 import os

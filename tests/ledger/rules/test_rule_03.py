@@ -31,7 +31,7 @@ LOTS_FIRST = (
     where c.merchant_id = p_merchant and c.card_number = any (p_card_numbers));
   perform pg_advisory_xact_lock({GATE});
   return query
-""",  # noqa: S608  # the one thing filled in is a constant
+""",
     ),
     ("array(select row(l.card_id", "case when true then v_lots else array(select row(l.card_id"),
     (
