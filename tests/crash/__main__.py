@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.crash.kills import KINDS
 from tests.crash.run import Plan, Report, run
 
 FINDINGS_SHOWN = 30
@@ -20,13 +21,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
     parser.add_argument("--cycles", type=int, default=20, help="how often to kill (default: 20)")
     parser.add_argument("--seed", default=secrets.token_hex(3), help="of kills and intents")
+    parser.add_argument("--only", choices=KINDS, help="kill nothing else")
     parser.add_argument("--keep", action="store_true", help="leave data and logs, say where")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="kafang-crash-"))
     report, began = Report(), time.monotonic()
     print(f"crash: {arguments.cycles} cycles, seed {arguments.seed}, in {folder}", flush=True)
     try:
-        report = asyncio.run(crash(folder, Plan(arguments.cycles, arguments.seed)))
+        kinds = (arguments.only,) if arguments.only else KINDS
+        report = asyncio.run(crash(folder, Plan(arguments.cycles, arguments.seed, kinds)))
     finally:
         if arguments.keep or not report.cycles or report.findings:
             print(f"kept: {folder}")

@@ -1,4 +1,4 @@
-"""The journals against the tables (INV-H1 to INV-H5, INV-H8); pure, so that it can be seen to fail."""
+"""Journals against tables (INV-H1 to INV-H5, INV-H8): pure, so that it can be seen to fail."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby

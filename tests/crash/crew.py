@@ -21,7 +21,7 @@ from tests.harness.server import Server
 from tests.harness.tenant import TestCard
 
 ANSWER_TIMEOUT_S = 20.0
-PAUSE_MIN_S, PAUSE_MAX_S = 0.05, 0.4
+PAUSE_MIN_S, PAUSE_MAX_S = 0.1, 0.5
 REST_DEADLINE_S = 90.0
 GIVES_UP = 0.2  # share of lost redemptions that are reversed instead of sent again
 FIRST_CREDIT = 1_000_000  # minor units; far more than a round redeems

@@ -141,7 +141,8 @@ async def _round(
     keys = door.Keys.of(secret)
     acknowledged = crew.counts["ok"]
     for _ in range(min(ROUND_CYCLES, plan.cycles - len(report.cycles))):
-        cycle, acknowledged = await _cycle(target, crew, rng, plan, acknowledged)
+        kind = _next_kind(rng, plan, report)
+        cycle, acknowledged = await _cycle(target, crew, rng, kind, acknowledged)
         merchant_id, dsn = crew.shop.merchant_id, target.postgres.owner_dsn
         state = await tables.read(dsn, merchant_id)
         journal, reads = crew.journal(), crew.reads()
@@ -160,11 +161,17 @@ async def _round(
     report.findings += map(_finding, verified.breaches)
 
 
+def _next_kind(rng: random.Random, plan: Plan, report: Report) -> Kind:
+    """At random, but every kind once before any comes again, so that a short run kills each."""
+    recent = len(report.cycles) % len(plan.kinds)
+    drawn = [cycle.kind for cycle in report.cycles[len(report.cycles) - recent :]]
+    return rng.choice([kind for kind in plan.kinds if kind not in drawn])
+
+
 async def _cycle(
-    target: Target, crew: Crew, rng: random.Random, plan: Plan, before: int
+    target: Target, crew: Crew, rng: random.Random, kind: Kind, before: int
 ) -> tuple[Cycle, int]:
     """The cycle, and the count of acknowledgements at its kill. At the end the crew is at rest."""
-    kind = rng.choice(plan.kinds)
     crew.work()
     deadline = time.monotonic() + LOAD_DEADLINE_S
     moment = rng.uniform(0, JITTER_S)  # of the kill, after the minimum is reached
