@@ -236,7 +236,8 @@ class Writer:
         ):
             members[0].fail(NumberTakenError())
         elif isinstance(error, asyncpg.LockNotAvailableError):
-            members[0].resolve(ProblemError(REQUEST_IN_PROGRESS, headers={"Retry-After": "1"}))
+            busy = ProblemError(REQUEST_IN_PROGRESS, headers={"Retry-After": "1"})
+            members[0].resolve(_certain(members[0], busy))
         elif isinstance(error, asyncpg.QueryCanceledError):
             members[0].resolve(_last_word(members[0]))
         else:
