@@ -83,13 +83,15 @@ async def schema_of(server: embedded.Server, function: str, swaps: Swaps | None)
 
 
 class Tap:
-    """Sees the writer's statements; `before` and `after` a post run with its number, from 1."""
+    """Sees the writer's posts, by number from 1: `before` runs first, `instead` in their place."""
 
-    def __init__(self, before: Hook | None = None, after: Hook | None = None) -> None:
+    def __init__(self, before: Hook | None = None) -> None:
         self.before = before
-        self.after = after
+        self.instead: Callable[..., Awaitable[Any]] | None = None
         self.posts = 0
-        self.pids: list[int] = []
+        # SQL for each new connection; an error to raise instead of connecting.
+        self.on_connect = ""
+        self.unreachable: Exception | None = None
 
 
 class Tapped:
@@ -109,13 +111,11 @@ class Tapped:
         if query != SQL["ledger.post"]:
             return await method(query, *values, **options)
         self.tap.posts += 1
-        number = self.tap.posts
         if self.tap.before is not None:
-            await self.tap.before(number)
-        result = await method(query, *values, **options)
-        if self.tap.after is not None:
-            await self.tap.after(number)
-        return result
+            await self.tap.before(self.tap.posts)
+        if self.tap.instead is not None:
+            return await self.tap.instead(self.inner, query, *values)
+        return await method(query, *values, **options)
 
 
 class Shop(Ledger):
@@ -236,14 +236,16 @@ async def shop(
 ) -> AsyncIterator[Shop]:
     """A merchant of its own with a template (`rules`) and a writer (`desk_options`)."""
     pool = await databases.open_pool(server.app_dsn, 1)
-    name = (await merchants.create(pool, "青禾美发", "test", CURRENCY, ZONE)).merchant_id
-    store = await stores.create(pool, name, "一店", "青禾美发有限公司", ZONE, time(4))
-    made = await api_keys.create(pool, name, "office", "merchant", None)
-    token = tokens.parse(made.token)
-    assert token is not None
-    credential = await Terms(pool).credential(name, token.secret_hash)
-    assert credential is not None
-    await pool.close()
+    try:
+        name = (await merchants.create(pool, "青禾美发", "test", CURRENCY, ZONE)).merchant_id
+        store = await stores.create(pool, name, "一店", "青禾美发有限公司", ZONE, time(4))
+        made = await api_keys.create(pool, name, "office", "merchant", None)
+        token = tokens.parse(made.token)
+        assert token is not None
+        credential = await Terms(pool).credential(name, token.secret_hash)
+        assert credential is not None
+    finally:
+        await pool.close()
     async with desk(server, credential, store.store_id, **(desk_options or {})) as opened:
         opened.template_id = await opened.publish(**rules)
         yield opened
@@ -266,8 +268,14 @@ async def desk(
     terms = Terms(pool)
 
     async def dial() -> Any:
+        if tap is None:
+            return await connect(server, schema)
+        if tap.unreachable:
+            raise tap.unreachable
         connection = await connect(server, schema)
-        return Tapped(connection, tap) if tap else connection
+        if tap.on_connect:
+            await connection.execute(tap.on_connect)
+        return Tapped(connection, tap)
 
     writer = writer_class(
         dial, terms, b"q" * 32, lanes=lanes, batch_max=64, queue_max=4096, patience_s=patience_s
