@@ -189,7 +189,11 @@ class Writer:
         ]
         missed: set[int] = set()
         if not batch.rows.empty:
-            pending = [member for member, outcome in outcomes if isinstance(outcome, Pending)]
+            pending = [
+                (member, outcome.component)
+                for member, outcome in outcomes
+                if isinstance(outcome, Pending)
+            ]
             missed = await _post(connection, batch, pending)
         answers: list[tuple[One, Answer]] = []
         for member, outcome in outcomes:
@@ -282,25 +286,34 @@ def _again(error: Exception) -> bool:
     return again
 
 
-async def _post(connection: Connection, batch: Batch, members: list[One]) -> set[int]:
-    """The components that missed.
+async def _post(connection: Connection, batch: Batch, members: list[tuple[One, int]]) -> set[int]:
+    """The components that missed, given the members with their components.
 
     A member counts as sent unless the server itself says that nothing was done.
     """
-    sent_before = [member.sent for member in members]
-    for member in members:
+    sent_before = [member.sent for member, _ in members]
+    for member, _ in members:
         member.sent = True
     started = perf_counter()
     try:
-        missed = await connection.fetchval(SQL["ledger.post"], *batch.rows.arguments())
+        missed = set(await connection.fetchval(SQL["ledger.post"], *batch.rows.arguments()))
     except LOST:
         raise
     except asyncpg.PostgresError:
-        for member, sent in zip(members, sent_before, strict=True):
-            member.sent = sent
+        _unsend(members, sent_before, None)
         raise
+    _unsend(members, sent_before, missed)
     metrics.count_batch(len(members), perf_counter() - started)
-    return set(missed)
+    return missed
+
+
+def _unsend(
+    members: list[tuple[One, int]], sent_before: list[bool], missed: set[int] | None
+) -> None:
+    """Nothing was done for those whose component missed (None: for nobody)."""
+    for (member, component), sent in zip(members, sent_before, strict=True):
+        if missed is None or component in missed:
+            member.sent = sent
 
 
 def _count(command: Command, answer: Answer) -> None:
