@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 
-import asyncpg
 import pytest
 
 from service.kernel import embedded
@@ -63,9 +62,5 @@ async def office(tenant: Tenant, client_of: ClientOf) -> AsyncIterator[Client]:
 
 async def require_whole(postgres: embedded.Server, merchant_id: str) -> None:
     """Fail with every breached invariant of a merchant."""
-    connection = await asyncpg.connect(postgres.owner_dsn)
-    try:
-        breaches = await invariants.verify_tenant(connection, merchant_id)
-    finally:
-        await connection.close()
-    assert not breaches, breaches
+    report = await invariants.verify(postgres.owner_dsn, [merchant_id])
+    assert not report.breaches, report.text()

@@ -16,6 +16,8 @@ from tests.harness.tenant import Tenant, TestCard
 
 SIZE = 64
 CHUNK = 16
+# What the template's ladder adds to a card made with at least this much: two lots, two accounts.
+BONUS_FROM, BONUS = 30_000, 5_000
 
 
 class Request(Struct, frozen=True):
@@ -61,12 +63,12 @@ class Crowd:
 
 @asynccontextmanager
 async def crowd_of(server: Server, token: str, size: int = SIZE) -> AsyncIterator[Crowd]:
-    """Connected clients; when the block ends well, each worker must have answered its share of it."""
+    """Connected clients; when the block ends well, each worker must have answered its share."""
     clients = [Client(server.host, server.port, token) for _ in range(size)]
     crowd = Crowd(clients)
     before = await shares.all_serving(server)
     try:
-        await asyncio.gather(*(crowd.get(client, "/health/live") for client in clients))
+        await shares.spread(server, clients)
         yield crowd
         found = await shares.require_shared(server, before, crowd.requests)
     finally:
@@ -93,6 +95,11 @@ async def make_cards(
         *(some(client, part) for client, part in zip(makers, parts, strict=True))
     )
     return [card for part in made for card in part]
+
+
+def worth(amount_minor: int) -> int:
+    """What a card made with this amount holds."""
+    return amount_minor + (BONUS if amount_minor >= BONUS_FROM else 0)
 
 
 def redeem(

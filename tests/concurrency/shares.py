@@ -1,17 +1,25 @@
-"""Which worker process answered how many requests, from the counts that each keeps in a file of its own.
+"""Which worker process answered how many requests, from the counts each keeps in a file of its own.
 
-A Prometheus file of several processes carries its process's pid in its name; the worker has it mapped.
+A Prometheus file of several processes carries its process's pid in its name; the worker has it
+mapped. Which worker accepts a connection is the kernel's choice, so a crowd connects again until
+no worker has nearly all of it.
 """
 
 import asyncio
+import contextlib
 import json
+import os
 from pathlib import Path
 
 from prometheus_client.mmap_dict import MmapedDict
 
+from tests.harness.client import Client
 from tests.harness.server import Server
 
 SHARE_MIN = 0.25
+# Connections alone are not requests: keep some way off the least share.
+CONNECTED_MIN = 0.4
+SPREADS_MAX = 50
 WORKERS = 2
 SERVING_S = 30.0
 # Workers flush their counts once a second.
@@ -33,7 +41,7 @@ async def all_serving(server: Server) -> dict[int, int]:
 
 
 async def require_shared(server: Server, before: dict[int, int], requests: int) -> dict[int, float]:
-    """Each worker's share of what was answered since `before`; fails when one had less than a quarter."""
+    """Each worker's share of the answers since `before`; fails when one had under a quarter."""
     deadline = asyncio.get_running_loop().time() + FLUSHED_S
     while True:
         since = {pid: count - before.get(pid, 0) for pid, count in answered(server).items()}
@@ -42,8 +50,43 @@ async def require_shared(server: Server, before: dict[int, int], requests: int) 
         assert asyncio.get_running_loop().time() < deadline, (since, requests)
         await asyncio.sleep(0.05)  # polling with a deadline
     shares = {pid: count / sum(since.values()) for pid, count in since.items()}
-    assert len(shares) >= WORKERS and min(shares.values()) >= SHARE_MIN, shares
+    assert len(shares) >= WORKERS, shares
+    assert min(shares.values()) >= SHARE_MIN, shares
     return shares
+
+
+async def spread(server: Server, clients: list[Client]) -> None:
+    """Connect the clients so that each worker has its part of them."""
+    await asyncio.gather(*(client.get("/health/live") for client in clients))
+    least: list[Client] = []
+    for _ in range(SPREADS_MAX):
+        owners = owners_of_connections(server)
+        of_worker: dict[int, list[Client]] = {pid: [] for pid in server.workers()}
+        for client in clients:
+            of_worker[owners[client.local_port or 0]].append(client)
+        least, most = sorted(of_worker.values(), key=len)[:: len(of_worker) - 1]
+        if len(least) >= CONNECTED_MIN * len(clients):
+            return
+        for client in most[: (len(most) - len(least)) // 2]:
+            client.drop()
+            await client.get("/health/live")
+    raise AssertionError(f"one worker accepts nearly nothing: {len(least)} of {len(clients)}")
+
+
+def owners_of_connections(server: Server) -> dict[int, int]:
+    """The worker behind each accepted connection, by the port of the client's end."""
+    held: dict[str, int] = {}
+    for pid in server.workers():
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                held[os.readlink(fd)] = pid
+    owners: dict[int, int] = {}
+    for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]:
+        _, ours, theirs, _, _, _, _, _, _, inode, *_ = line.split()
+        pid_of = held.get(f"socket:[{inode}]")
+        if int(ours.partition(":")[2], 16) == server.port and pid_of is not None:
+            owners[int(theirs.partition(":")[2], 16)] = pid_of
+    return owners
 
 
 def _files(pid: int) -> set[str]:

@@ -40,6 +40,14 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         self.drop()
 
+    @property
+    def local_port(self) -> int | None:
+        """Our end of the connection, while there is one."""
+        if self._streams is None:
+            return None
+        port: int = self._streams[1].get_extra_info("sockname")[1]
+        return port
+
     def drop(self) -> None:
         """Cut the connection at once, whatever is under way."""
         if self._streams is not None:
