@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -111,6 +112,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "openapi": openapi_text().encode("utf-8"),
         }
     )
+    _calm_collector()
     flushing = asyncio.create_task(metrics.keep_flushing())
     try:
         yield
@@ -118,3 +120,13 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
         flushing.cancel()
         await writer.close()
         await pool.close()
+
+
+def _calm_collector() -> None:
+    """What start-up made lives for ever, and what a request makes dies with its last reference.
+
+    So the cycle collector need not walk the former and may look at the latter less often.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
