@@ -92,55 +92,54 @@ MERCHANT_SUSPENDED = define(
 )
 
 
-def _reason(code: str, message: str) -> tuple[str, str]:
-    REASONS[code] = message
-    return code, message
-
-
-# Reasons inside a refusal: code -> what it means and how to mend it. Several can come at once.
-REASONS: dict[str, str] = {}
-CARD_NOT_ACTIVE = _reason("card_not_active", "The card has not been activated. Activate it first.")
-CARD_FROZEN = _reason("card_frozen", "The card is frozen. Unfreeze it first.")
-CARD_EXPIRED = _reason(
-    "card_expired", "The card has expired; its balance is kept. It must be reactivated."
+# Reasons inside a refusal: code, and what it means and how to mend it. Several can come at once.
+CARD_NOT_ACTIVE = ("card_not_active", "The card has not been activated. Activate it first.")
+CARD_FROZEN = ("card_frozen", "The card is frozen. Unfreeze it first.")
+CARD_EXPIRED = (
+    "card_expired",
+    "The card has expired; its balance is kept. It must be reactivated.",
 )
-TRANSITION_NOT_ALLOWED = _reason(
+TRANSITION_NOT_ALLOWED = (
     "transition_not_allowed",
     "The card's state does not allow this; `allowed` lists the moves it has.",
 )
-CURRENCY_MISMATCH = _reason("currency_mismatch", "The card is in another currency.")
-INSUFFICIENT_BALANCE = _reason(
-    "insufficient_balance", "The balance is too small; missing_minor is what is short."
+CURRENCY_MISMATCH = ("currency_mismatch", "The card is in another currency.")
+INSUFFICIENT_BALANCE = (
+    "insufficient_balance",
+    "The balance is too small; missing_minor is what is short.",
 )
-MAX_BALANCE = _reason("max_balance_exceeded", "The balance would pass the template's maximum.")
-STORE_EXCLUDED = _reason("store_not_in_scope", "The card is not redeemed at this store.")
-STORE_CLOSED = _reason("store_closed", "The store is closed.")
-REQUEST_NO_TAKEN = _reason(
-    "request_no_taken", "The redemption in existing_id carries this request number."
+MAX_BALANCE = ("max_balance_exceeded", "The balance would pass the template's maximum.")
+STORE_EXCLUDED = ("store_not_in_scope", "The card is not redeemed at this store.")
+STORE_CLOSED = ("store_closed", "The store is closed.")
+REQUEST_NO_TAKEN = (
+    "request_no_taken",
+    "The redemption in existing_id carries this request number.",
 )
-PRICE_MOVED = _reason("price_moved", "The payable is not what was expected. Quote again.")
-QUOTE_INVALID = _reason(
-    "quote_token_invalid", "The quote token is not for this card, store, amount and basket."
+PRICE_MOVED = ("price_moved", "The payable is not what was expected. Quote again.")
+QUOTE_INVALID = (
+    "quote_token_invalid",
+    "The quote token is not for this card, store, amount and basket.",
 )
-QUOTE_EXPIRED = _reason("quote_token_expired", "The quote token is too old. Quote again.")
-REDEMPTION_CLOSED = _reason(
-    "redemption_closed", "The redemption is voided or wholly refunded: nothing is left."
+QUOTE_EXPIRED = ("quote_token_expired", "The quote token is too old. Quote again.")
+REDEMPTION_CLOSED = (
+    "redemption_closed",
+    "The redemption is voided or wholly refunded: nothing is left.",
 )
-REFUND_TOO_MUCH = _reason(
-    "refund_exceeds_left", "More than what is left of the redemption; missing_minor is the excess."
+REFUND_TOO_MUCH = (
+    "refund_exceeds_left",
+    "More than what is left of the redemption; missing_minor is the excess.",
 )
-LINE_UNKNOWN = _reason("line_unknown", "The redemption has no such line.")
-LINE_TOO_MUCH = _reason("line_refund_exceeds_left", "More than what is left of the line.")
-VOID_AFTER_REFUND = _reason(
-    "void_after_refund", "Part was refunded already. Refund the rest instead."
-)
-VOID_WINDOW_CLOSED = _reason("void_window_closed", "The business date is over. Refund instead.")
-VALUE_SPENT = _reason(
+LINE_UNKNOWN = ("line_unknown", "The redemption has no such line.")
+LINE_TOO_MUCH = ("line_refund_exceeds_left", "More than what is left of the line.")
+VOID_AFTER_REFUND = ("void_after_refund", "Part was refunded already. Refund the rest instead.")
+VOID_WINDOW_CLOSED = ("void_window_closed", "The business date is over. Refund instead.")
+VALUE_SPENT = (
     "value_already_spent",
     "What the top-up credited was spent or has lapsed in part; missing_minor is gone.",
 )
-NOT_REVERSIBLE = _reason("not_reversible", "An operation of this kind is not undone by a reversal.")
-OTHER_CLIENT = _reason(
-    "other_clients_key", "The key belongs to another client; that needs the scope reversals:any."
+NOT_REVERSIBLE = ("not_reversible", "An operation of this kind is not undone by a reversal.")
+OTHER_CLIENT = (
+    "other_clients_key",
+    "The key belongs to another client; that needs the scope reversals:any.",
 )
-CARDS_EXHAUSTED = _reason("issue_limit_reached", "The template's max_cards have been issued.")
+CARDS_EXHAUSTED = ("issue_limit_reached", "The template's max_cards have been issued.")

@@ -1,6 +1,6 @@
-"""The lines of a redemption (design section 6): do they add up, and what of them can go back."""
+"""The lines of a redemption (design section 6): do they add up?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -53,26 +53,4 @@ def _check_line(line: Line) -> list[str]:
             f"line {line.line_id}: total is {line.total}, but quantity x list_price - discount"
             f" + tax is {due}"
         )
-    return problems
-
-
-def line_refund(
-    lines: Sequence[Line], refunded_lines: Mapping[str, int], asked: Mapping[str, int]
-) -> list[str]:
-    """Everything wrong with a refund that names lines; empty when it may go ahead.
-
-    `refunded_lines` holds what earlier refunds took of each line, `asked` what this one takes: line
-    id to minor units. The cap on what was captured by cards is giveback's.
-    """
-    totals = {line.line_id: line.total for line in lines}
-    problems: list[str] = []
-    for line_id, amount in asked.items():
-        if line_id not in totals:
-            problems.append(f"line {line_id}: the redemption has no such line")
-            continue
-        left = totals[line_id] - refunded_lines.get(line_id, 0)
-        if amount < 1:
-            problems.append(f"line {line_id}: {amount} asked, give 1 or more")
-        elif amount > left:
-            problems.append(f"line {line_id}: {amount} asked, {left} is left to refund")
     return problems
