@@ -109,15 +109,21 @@ class Lanes(Generic[C, A]):
 
     async def _run(self, lane: int) -> None:
         wake = self._wakes[lane]
-        while True:
-            taken = self._take(lane)
-            if taken is not None:
-                await self._settle_whole(lane, *taken)
-            elif self._closed:
-                return
-            else:
-                wake.clear()
-                await wake.wait()
+        try:
+            while True:
+                taken = self._take(lane)
+                if taken is not None:
+                    await self._settle_whole(lane, *taken)
+                elif self._closed:
+                    return
+                else:
+                    wake.clear()
+                    await wake.wait()
+        finally:  # should it ever end by force, nobody may wait for it
+            self._closed = True
+            while taken := self._take(lane):
+                for member in taken[1]:
+                    member.fail(self._last_word(member))
 
     def _take(self, lane: int) -> tuple[str, list[Member[C, A]]] | None:
         queues = self._queues[lane]
@@ -135,6 +141,11 @@ class Lanes(Generic[C, A]):
         cause: BaseException | None = None
         try:
             await self._settle(lane, tenant, batch)
+        except asyncio.CancelledError as error:
+            # Something it waited for was cancelled, not the lane: the lane goes on.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            cause = error
         except Exception as error:
             cause = error
         finally:
