@@ -175,7 +175,12 @@ class World:
 
     def _record(self, key_hash: bytes, decision: Decision) -> None:
         if isinstance(decision, Refused):
-            self._remember(key_hash, "refused", self._new_id("opn"))
+            # A refusal is an operation too: whoever reverses it is shown it as the target.
+            name = self._new_id("opn")
+            self._remember(key_hash, "refused", name)
+            self.targets[name] = Target(
+                name, decision.kind, "refused", None, pure.STORE, decision.amount, "key_1", None, ()
+            )
         elif isinstance(decision, Accepted):
             own = decision.own
             self._remember(key_hash, "accepted", own.operation_id)
