@@ -4,6 +4,7 @@ import resource
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -79,7 +80,12 @@ class Bench(Struct):
         return await self.accounted(run, [self.merchant])
 
     def _cpu_us(self) -> dict[str, float]:
-        """CPU time so far: of the workers, of all of PostgreSQL, and of the clients that ended."""
+        """CPU time so far: of the workers, of all of PostgreSQL, and of the clients that ended.
+
+        Only where the system tells it (Linux); elsewhere nothing.
+        """
+        if not Path("/proc/self/stat").exists():
+            return {}
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return {
             "service": sum(cpu.busy_us(pid) for pid in self.server.workers()),
@@ -91,7 +97,8 @@ class Bench(Struct):
         each = [
             f"{(now - before[name]) / run.least:.0f} {name}" for name, now in self._cpu_us().items()
         ]
-        say(f"    CPU us per redemption: {', '.join(each)}")
+        if each:
+            say(f"    CPU us per redemption: {', '.join(each)}")
 
     async def accounted(self, run: Run, merchants: list[Merchant]) -> float:
         """The run's rate, after comparing its own count with the ledger's."""

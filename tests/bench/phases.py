@@ -3,11 +3,13 @@
 The writer runs in this process, on one lane against an embedded PostgreSQL with durable commits.
 CPU time says where the work is, also on a machine that others use: `client` is this process,
 `backend` the lane's server process, `server` all of PostgreSQL (WAL writer, checkpointer and the
-rest included). Wall time is for a quiet machine.
+rest included). Wall time is for a quiet machine. The last line is pgbench doing the same writes one
+by one, its connections included.
 """
 
 import argparse
 import asyncio
+import resource
 import secrets
 import time
 
@@ -21,10 +23,13 @@ from service.ledger.batch import Settled
 from service.ledger.commands import Command, Redeem
 from service.ledger.terms import Terms
 from service.ledger.writer import Writer
-from tests.bench import cpu, seed
+from tests.bench import cpu, pgbench, seed
 from tests.bench.seed import Merchant
 
 SIZES = (1, 16, 64, 128)
+CLIENTS, SECONDS = 16, 10
+
+Clocks = tuple[float, float, float, float]
 
 
 def main() -> None:
@@ -76,14 +81,20 @@ async def _measure(server: embedded.Server, arguments: argparse.Namespace) -> No
             before = _clocks(backends[-1], postmaster)
             await _run(writer, credential, merchant, size, rounds)
             after = _clocks(backends[-1], postmaster)
-            figures = [(b - a) / (rounds * size) for a, b in zip(before, after, strict=True)]
-            print(f"batches of {size:<8}" + "".join(f"{figure:>9.1f}" for figure in figures))
+            _print(f"batches of {size}", before, after, rounds * size)
+        answer = await _run(writer, credential, merchant, 1, 1)
+        used, before = _children_us(), _clocks(backends[-1], postmaster)
+        one_by_one = await pgbench.measure(
+            server.app_dsn, merchant, (0, merchant.cards - 1), answer, CLIENTS, 0, SECONDS
+        )
+        after = (before[0] + _children_us() - used, *_clocks(backends[-1], postmaster)[1:])
+        _print(f"pgbench -c {CLIENTS}", before, after, one_by_one.least)
     finally:
         await writer.close()
         await pool.close()
 
 
-def _clocks(backend: int, postmaster: int) -> tuple[float, float, float, float]:
+def _clocks(backend: int, postmaster: int) -> Clocks:
     return (
         time.process_time() * 1e6,
         cpu.busy_us(backend),
@@ -92,14 +103,28 @@ def _clocks(backend: int, postmaster: int) -> tuple[float, float, float, float]:
     )
 
 
+def _children_us() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) * 1e6
+
+
+def _print(what: str, before: Clocks, after: Clocks, redemptions: int) -> None:
+    figures = [(b - a) / redemptions for a, b in zip(before, after, strict=True)]
+    print(f"{what:<19}" + "".join(f"{figure:>9.1f}" for figure in figures), flush=True)
+
+
 async def _run(
     writer: Writer, credential: Credential, merchant: Merchant, size: int, rounds: int
-) -> None:
+) -> bytes:
+    """Redeem in batches of a size; the last answer."""
+    body = b""
     for _ in range(rounds):
         commands = [_command(credential, merchant) for _ in range(size)]
         for answer in await asyncio.gather(*[writer.submit(command) for command in commands]):
             assert isinstance(answer, Settled), answer
             assert answer.status == 201, answer
+            body = answer.body
+    return body
 
 
 def _command(credential: Credential, merchant: Merchant) -> Command:
