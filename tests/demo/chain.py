@@ -75,8 +75,8 @@ async def set_up(app_dsn: str, host: str, port: int) -> Chain:
         await pool.close()
     async with Client(host, port, office.token) as client:
         templates = [
-            await _publish(client, GOLD, [30_000, 30_000, 100_000]),
-            await _publish(client, PLAIN, [20_000]),
+            await _publish(client, GOLD, [30_000, 50_000, 100_000]),
+            await _publish(client, PLAIN, [20_000, 50_000]),
         ]
     return Chain(merchant_id, placed, templates, keys, office.token)
 

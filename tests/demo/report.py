@@ -91,7 +91,7 @@ def _mishaps(ops: Sequence[Op]) -> list[str]:
         f"lines cut             {sum(op.drops for op in ops):>8}",
         f"sent more than once   {sum(op.sent > 1 for op in ops):>8}",
         f"answers replayed      {sum(op.replayed for op in ops):>8}",
-        f"given up, reversed    {given_up:>8}",
+        f"given up, undone      {given_up:>8}",
     ]
 
 

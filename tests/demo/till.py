@@ -52,25 +52,38 @@ async def visit(shift: Shift, at: Desk, number: int) -> None:
 
 
 async def sell(at: Desk, customer: Customer, request_no: str) -> None:
-    """A basket; topped up first when the cashier knows the card is low; at times quoted."""
+    """A basket; topped up first when the card is known to be low, else often after a refusal."""
     lines = basket(at.luck)
     total = sum(line["total"] for line in lines)
-    if _drawer.seen.get(customer.card_id, total) < total and at.luck.random() < 0.85:
-        await top_up(at, customer, f"{request_no}-before")
+    short = total - _drawer.seen.get(customer.card_id, total)
+    if short > 0 and at.luck.random() < 0.85:
+        await top_up(at, customer, f"{request_no}-before", short)
+    missing = await _charge(at, customer, lines, request_no)
+    if missing:
+        _drawer.seen[customer.card_id] = total - missing
+        if at.luck.random() < 0.7:
+            await top_up(at, customer, f"{request_no}-after", missing)
+            await _charge(at, customer, lines, f"{request_no}-2")
+
+
+async def _charge(
+    at: Desk, customer: Customer, lines: list[dict[str, Any]], request_no: str
+) -> int:
+    """Redeem, quoted first now and then; what the card was short of, in minor units."""
     body = redemption(customer.card_number, lines, request_no)
     if at.luck.random() < 0.2:
         quote = {name: body[name] for name in ("amount", "sources", "lines")}
-        told = (await ask(at, Ask("quote", "/v1/redemptions/quote", quote))).json()
-        if not told.get("accepted"):
-            return
-        body["quote_token"] = told["quote_token"]
+        answer = await ask(at, Ask("quote", "/v1/redemptions/quote", quote))
+        if not answer.json().get("accepted"):
+            return _missing(answer)
+        body["quote_token"] = answer.json()["quote_token"]
     answer = await ask(at, sale(at, body, request_no), mishap(at.luck))
-    if answer.status == 201:
-        remember(customer, answer.json())
-        _drawer.sales.append(Sale(answer.json()["id"], lines))
-        await _blunder(at, customer, body, request_no)
-    elif missing := _missing(answer):
-        _drawer.seen[customer.card_id] = total - missing
+    if answer.status != 201:
+        return _missing(answer)
+    remember(customer, answer.json())
+    _drawer.sales.append(Sale(answer.json()["id"], lines))
+    await _blunder(at, customer, body, request_no)
+    return 0
 
 
 def _missing(answer: Response) -> int:
@@ -90,9 +103,11 @@ async def _blunder(at: Desk, customer: Customer, body: dict[str, Any], request_n
         await void(at, customer, request_no)
 
 
-async def top_up(at: Desk, customer: Customer, request_no: str) -> None:
-    """Cash or a bank card at the till."""
-    pay = at.luck.choice([pay for template in at.setup.templates for pay in template.pays])
+async def top_up(at: Desk, customer: Customer, request_no: str, short: int = 0) -> None:
+    """Cash or a bank card at the till: enough for what the card is short of, if any."""
+    pays = [pay for template in at.setup.templates for pay in template.pays]
+    enough = min((pay for pay in pays if pay >= short), default=max(pays))
+    pay = enough if short else at.luck.choice(pays)
     body = {
         "amount": {"value": pay, "currency": "CNY"},
         "tender": at.luck.choice(("cash", "bank_card")),

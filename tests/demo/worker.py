@@ -28,7 +28,7 @@ class Shift(Struct):
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-# One visit: decided by its number's own luck, so that a seed repeats its decisions.
+# One visit: its dice follow from seed, process and number; whom it meets is up to timing.
 Visit = Callable[[Shift, Desk, int], Awaitable[None]]
 
 
