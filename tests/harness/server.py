@@ -86,7 +86,11 @@ def start(
             start_new_session=True,
         )
     server = Server(process, port, data_dir, log)
-    wait_ready(server)
+    try:
+        wait_ready(server)
+    except BaseException:
+        stop(server)
+        raise
     return server
 
 
