@@ -1,4 +1,7 @@
-"""Rule 6: an unknown outcome is never answered "not applied" from a look-up; the unique index decides."""
+"""Rule 6: an unknown outcome is never answered "not applied" from a look-up.
+
+It is run again under the same key; the unique index decides.
+"""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Rule 7: one bad member never costs its batch; duplicates of a key join the first; keys go in order."""
+"""Rule 7: one bad member never costs its batch; duplicates join the first; keys go in order."""
 
 import asyncio
 from typing import Any
@@ -27,7 +27,7 @@ async def all_at_once(merchant: Shop, commands: list[Command]) -> list[Any]:
 async def test_rule_07_a_taken_key_costs_one_more_post(
     database: embedded.Server, twin: set[str] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same request at two workers at once: it replays there, and the rest goes again as one batch."""
+    """The same request at two workers: it is replayed, and the rest goes again as one batch."""
     tap = Tap()
     async with shop(database, {"tap": tap}) as merchant:
         cards = [await merchant.card(100) for _ in range(8)]
@@ -54,8 +54,8 @@ async def test_rule_07_a_taken_key_costs_one_more_post(
 class AllOrNobody(Writer):
     """Whoever shares a batch with a bad member fails with it."""
 
-    async def _isolate(self, lane: int, merchant_id: str, members: Any, error: Exception) -> None:
-        for member in members:
+    async def _isolate(self, *facts: Any) -> None:
+        for member in facts[2]:
             member.resolve(ProblemError(INTERNAL_ERROR))
 
 
@@ -104,7 +104,8 @@ async def test_rule_07_a_duplicate_joins_the_first(
 
 SORTED = "where k.component <> all (v_missed) order by k.key_hash"
 UNSORTED = ((SORTED, SORTED.removesuffix(" order by k.key_hash")),)
-TAKE_KEY = """insert into idempotency_key (merchant_id, key_hash, fingerprint, outcome, http_status, created_at)
+TAKE_KEY = """
+insert into idempotency_key (merchant_id, key_hash, fingerprint, outcome, http_status, created_at)
 values ($1, $2, '', 'tombstone', 409, clock_timestamp())"""
 
 
@@ -112,7 +113,7 @@ values ($1, $2, '', 'tombstone', 409, clock_timestamp())"""
 async def test_rule_07_keys_are_inserted_in_their_order(
     database: embedded.Server, twin: kit.Swaps | None
 ) -> None:
-    """Two workers with the same two keys: whoever waits for the lower one does not hold the higher."""
+    """Two workers, the same two keys: who waits for the lower does not hold the higher one."""
     schema = await schema_of(database, "post_v1", twin)
     dials = kit.connect(database, schema), kit.admin(database), kit.admin(database)
     async with shop(database) as merchant, kit.lines(*dials) as (poster, other, watcher):

@@ -1,4 +1,4 @@
-"""Rule 8: committing is one thing and answering another; whatever happens, everybody is answered."""
+"""Rule 8: committing is one thing, answering another; whatever happens, all are answered."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ class UnsettledError(Exception):
 
 def opened(settle: Settle, kind: type[Lanes[str, str]] | None = None) -> Lanes[str, str]:
     """One lane."""
-    return (kind or Lanes)(1, 10, 100, settle, lambda member: UnsettledError())
+    return (kind or Lanes)(1, 10, 100, settle, lambda _: UnsettledError())
 
 
 async def turns(number: int) -> None:
@@ -47,7 +47,7 @@ def resolve_blindly(member: Member[str, str], answer: str) -> None:
 async def test_rule_08_a_client_that_left_costs_nobody_else_the_answer(
     twin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It leaves while the batch commits: the others' effects are done, and so must be their answers."""
+    """It leaves while the batch commits: the others' effects are done, and they must hear of it."""
     if twin:
         monkeypatch.setattr(Member, "resolve", twin)
     committing, committed = asyncio.Event(), asyncio.Event()

@@ -1,4 +1,7 @@
-"""Rule 11: a card's time never goes back, no `now()` decides in SQL, a test tenant's clock only moves forward."""
+"""Rule 11: a card's time never goes back, and no `now()` decides in SQL.
+
+A test tenant's clock only moves forward.
+"""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -32,7 +35,7 @@ def by_the_clock_alone(batch: Batch, command: Command) -> Any:
 async def test_rule_11_a_clock_that_goes_back_does_not_take_a_card_with_it(
     database: embedded.Server, twin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a fail-over to a server that is behind: what has lapsed stays lapsed, times only rise."""
+    """After a fail-over to a server that is behind: lapsed stays lapsed, times only rise."""
     if twin:
         monkeypatch.setattr(Batch, "view", twin)
     async with shop(database) as merchant:
