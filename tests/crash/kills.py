@@ -11,12 +11,14 @@ import random
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+import asyncpg
 from msgspec import Struct
 
-from service.kernel import embedded
+from service.kernel import database, embedded
 from tests.crash.crew import TRANSPORT
 from tests.harness import server as servers
 from tests.harness.client import Client
@@ -50,21 +52,26 @@ class LeftoverError(AssertionError):
     """Processes of a killed service that did not end by themselves."""
 
 
-def victim(target: Target, kind: Kind, rng: random.Random) -> int:
+async def victim(target: Target, kind: Kind, rng: random.Random) -> int:
     """Whom to kill."""
+    await _until(lambda: bool(_candidates(target, kind)), f"a {kind} to kill")
+    return rng.choice(_candidates(target, kind))
+
+
+def _candidates(target: Target, kind: Kind) -> list[int]:
     if kind == "master":
-        return target.server.process.pid
+        return [target.server.process.pid]
     if kind == "worker":
-        return rng.choice(target.server.workers())
+        return target.server.workers()
     postmaster = target.postgres.postmaster_pid
-    assert postmaster is not None
-    if kind == "postgres":
-        return postmaster
-    return rng.choice([pid for pid in children(postmaster) if b"kafang_login" in command(pid)])
+    if postmaster is None or kind == "postgres":
+        return [postmaster] if postmaster else []
+    return [pid for pid in children(postmaster) if b"kafang_login" in command(pid)]
 
 
 async def recover(target: Target, kind: Kind, pid: int, tree: set[int]) -> None:
     """Wait until everything works again after `pid` was killed. `tree` is what ran before."""
+    tree = tree.union(*map(tree_of, tree))  # what was started since
     if kind == "master":
         await _restart(target, tree)
     elif kind == "worker":
@@ -97,13 +104,16 @@ async def _restart(target: Target, tree: set[int]) -> None:
 
 
 async def _ready(target: Target) -> None:
+    """The database takes connections, and the service says that it can work."""
     deadline = time.monotonic() + READY_DEADLINE_S
     async with Client(target.server.host, target.server.port, timeout_s=3.0) as client:
         while True:
             try:
+                connection = await asyncpg.connect(target.postgres.owner_dsn, timeout=5)
+                await connection.close()
                 if (await client.get("/health/ready")).status == 200:
                     return
-            except TRANSPORT:
+            except (*database.LOST, *TRANSPORT):
                 pass
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not ready {READY_DEADLINE_S} s after the kill")
@@ -143,11 +153,12 @@ def tree_of(root: int) -> set[int]:
 def children(pid: int) -> list[int]:
     """Pids of a process's children."""
     found: list[int] = []
-    for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += map(int, file.read_text().split())
-        except OSError:  # the thread ended
-            continue
+    threads: list[Path] = []
+    with suppress(OSError):  # it ended meanwhile
+        threads += Path(f"/proc/{pid}/task").iterdir()
+    for thread in threads:
+        with suppress(OSError):
+            found += map(int, (thread / "children").read_text().split())
     return found
 
 
@@ -167,6 +178,10 @@ def lives(pid: int) -> bool:
         return False
 
 
-def kill(pid: int) -> None:
-    """SIGKILL."""
-    os.kill(pid, signal.SIGKILL)
+def kill(pid: int) -> bool:
+    """SIGKILL; false when there is no such process any more."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True

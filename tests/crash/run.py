@@ -174,16 +174,19 @@ async def _cycle(
     """The cycle, and the count of acknowledgements at its kill. At the end the crew is at rest."""
     crew.work()
     deadline = time.monotonic() + LOAD_DEADLINE_S
-    moment = rng.uniform(0, JITTER_S)  # of the kill, after the minimum is reached
     while crew.counts["ok"] - before < ACKNOWLEDGED_MIN:
         await _load(crew, deadline)
-    await asyncio.sleep(moment)
-    while crew.in_flight < IN_FLIGHT_MIN:
-        await _load(crew, deadline)
-    pid, tree = kills.victim(target, kind, rng), kills.tree_of(target.server.process.pid)
-    in_flight, at_kill, unanswered = crew.in_flight, crew.counts["ok"], _unanswered(crew)
-    killed_at = time.monotonic()
-    kills.kill(pid)
+    while True:
+        pid = await kills.victim(target, kind, rng)
+        tree = kills.tree_of(target.server.process.pid)
+        # Looking at processes held the crew up: let it go on, and strike at any moment of a batch.
+        await asyncio.sleep(rng.uniform(JITTER_S / 5, JITTER_S))
+        while crew.in_flight < IN_FLIGHT_MIN:
+            await _load(crew, deadline)
+        in_flight, at_kill, unanswered = crew.in_flight, crew.counts["ok"], _unanswered(crew)
+        killed_at = time.monotonic()
+        if kills.kill(pid):
+            break
     await kills.recover(target, kind, pid, tree)
     recovery_s = time.monotonic() - killed_at
     await crew.rest()

@@ -80,7 +80,7 @@ async def test_two_kills_within_a_second_end_no_service(folder: Path) -> None:
     target = Target.of(server, {})
     try:
         for _ in range(2):
-            pid = server.workers()[0]
+            pid = server.workers()[-1]  # the second time the one that came for the first
             kills.kill(pid)
             await kills.recover(target, "worker", pid, set())
         assert server.process.poll() is None

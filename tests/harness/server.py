@@ -2,8 +2,8 @@
 
 import json
 import os
+import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,9 +17,11 @@ from tempfile import TemporaryDirectory
 from msgspec import Struct
 
 from service.kernel import embedded
+from service.kernel.embedded_cluster import is_free
 
 ROOT = Path(__file__).parents[2]
 READY_S = 60.0
+PORTS = range(10_000, 20_000)
 
 
 class Server(Struct):
@@ -141,8 +143,5 @@ def running(settings: Mapping[str, str] | None = None) -> Iterator[Server]:
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on now, and no outgoing connection takes while a server restarts."""
+    return next(port for port in random.sample(PORTS, len(PORTS)) if is_free(port))
