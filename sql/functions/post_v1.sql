@@ -2,13 +2,13 @@
 --
 -- It is mechanical and decides nothing. It sets the tenant, then locks and checks every versioned row the batch was
 -- decided on; a row that moved or is busy makes its whole component a miss, and only components without a miss are
--- applied: never half of one. Each arm writes one final image per row and counts its rows; a count that differs fails the
--- whole call inside the transaction. Locks are taken in one order everywhere (cards, redemptions, keys, request numbers,
--- counters, each by id), and cards are never waited for here, so there is no deadlock.
+-- applied: never half of one. Each arm writes one final image per row and counts its rows; a count that differs fails
+-- the whole call inside the transaction. Locks are taken in one order everywhere (cards, redemptions, keys, request
+-- numbers, counters, each by id), and cards are never waited for here, so there is no deadlock.
 --
 -- Returns the components that missed. Fails as a whole, with nothing written: by the unique index when a key, a request
--- number or a card number is taken, with KF003 when a row count differs from the expected one, with KF004 when a counter
--- would pass its cap.
+-- number or a card number is taken, with KF003 when a row count differs from the expected one, with KF004 when a
+-- counter would pass its cap.
 create or replace function post_v1(
   p_merchant text, p_guards guard_v1[], p_keys key_v1[], p_card_inserts card_insert_v1[], p_cards card_image_v1[],
   p_lot_inserts lot_insert_v1[], p_lots lot_image_v1[], p_operations operation_v1[], p_postings posting_v1[],
@@ -103,8 +103,8 @@ begin
   end if;
   insert into posting (merchant_id, operation_id, posting_no, from_account, to_account, unit, amount, card_id, lot_id,
       legal_entity)
-    select p_merchant, p.operation_id, p.posting_no, p.from_account, p.to_account, p.unit, p.amount, p.card_id, p.lot_id,
-        p.legal_entity
+    select p_merchant, p.operation_id, p.posting_no, p.from_account, p.to_account, p.unit, p.amount, p.card_id,
+        p.lot_id, p.legal_entity
       from unnest(p_postings) p where p.component <> all (v_missed);
   insert into leg (merchant_id, card_id, version, operation_id, status, principal_delta, bonus_delta, principal, bonus)
     select p_merchant, g.card_id, g.version, g.operation_id, g.status, g.principal_delta, g.bonus_delta, g.principal,

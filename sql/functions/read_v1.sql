@@ -26,13 +26,16 @@ begin
     )
     select m.epoch, m.status, m.test_now, clock_timestamp(),
       array(select row(f.card_id, f.card_number, f.template_id, f.template_version, f.currency, f.status, f.version,
-              f.principal, f.bonus, f.activated_at, f.expires_at, f.expires_on, f.last_operation_at, f.created_at)::card_row_v1
+              f.principal, f.bonus, f.activated_at, f.expires_at, f.expires_on, f.last_operation_at,
+              f.created_at)::card_row_v1
             from found f),
-      array(select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on)::lot_row_v1
+      array(select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at,
+              l.expires_on)::lot_row_v1
             from found f join lot l on l.merchant_id = p_merchant and l.card_id = f.card_id
             where l.remaining > 0
             union all
-            select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on)::lot_row_v1
+            select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at,
+              l.expires_on)::lot_row_v1
             from lot l
             where l.merchant_id = p_merchant and l.remaining = 0 and (l.card_id, l.lot_id) in (
               select p.card_id, p.lot_id from posting p
@@ -42,7 +45,8 @@ begin
             from idempotency_key k where k.merchant_id = p_merchant and k.key_hash = any (p_keys)),
       array(select row(r.store_id, r.request_no, r.redemption_id)::request_no_row_v1
             from unnest(p_request_stores, p_request_nos) q (store_id, request_no)
-            join redemption r on r.merchant_id = p_merchant and r.store_id = q.store_id and r.request_no = q.request_no),
+            join redemption r
+              on r.merchant_id = p_merchant and r.store_id = q.store_id and r.request_no = q.request_no),
       array(select row(o.operation_id, o.kind, o.status, o.card_id, o.store_id, o.amount, o.api_key_id,
               (select u.operation_id from operation u where u.merchant_id = p_merchant and u.target_id = o.operation_id
                  and u.status = 'accepted' and u.kind = 'reversal' limit 1))::operation_row_v1

@@ -118,15 +118,17 @@ create table card (
   constraint card_number_unique unique (merchant_id, card_number),
   constraint card_balance_not_negative check (principal >= 0 and bonus >= 0),
   constraint card_expiry_pair check ((expires_at is null) = (expires_on is null)),
-  constraint card_created_is_empty check (status <> 'created' or (principal = 0 and bonus = 0 and activated_at is null)),
+  constraint card_created_is_empty check (
+    status <> 'created' or (principal = 0 and bonus = 0 and activated_at is null)),
   foreign key (merchant_id, template_id, template_version) references template_version
 ) with (fillfactor = 80);
 
 create table operation (
   merchant_id     text collate "C" not null,
   operation_id    text collate "C" not null,
-  kind            text not null check (kind in
-                    ('issue', 'activate', 'top_up', 'redeem', 'refund', 'void', 'reversal', 'freeze', 'unfreeze', 'lapse')),
+  kind            text not null check (kind in (
+                    'issue', 'activate', 'top_up', 'redeem', 'refund', 'void', 'reversal', 'freeze', 'unfreeze',
+                    'lapse')),
   status          text not null check (status in ('accepted', 'refused')),
   card_id         text collate "C",
   -- The operation this one undoes (refund, void, reversal).
@@ -239,7 +241,8 @@ create table redemption (
   foreign key (merchant_id, redemption_id) references operation (merchant_id, operation_id)
 ) with (fillfactor = 90);
 
--- The narrow key table, kept for ever: one row per key ever used, also for refusals and for keys undone before they came.
+-- The narrow key table, kept for ever: one row per key ever used, also for refusals and for keys undone before they
+-- came.
 create table idempotency_key (
   merchant_id  text collate "C" not null,
   key_hash     bytea not null check (octet_length(key_hash) = 16),
@@ -304,6 +307,7 @@ grant update (name, status, epoch, test_now) on merchant to kafang_app;
 grant update (name, legal_entity, time_zone, day_cutoff, status) on store to kafang_app;
 grant update (name, scopes, status, expires_at) on api_key to kafang_app;
 grant update (used) on template_counter to kafang_app;
-grant update (status, version, principal, bonus, activated_at, expires_at, expires_on, last_operation_at) on card to kafang_app;
+grant update (status, version, principal, bonus, activated_at, expires_at, expires_on, last_operation_at)
+  on card to kafang_app;
 grant update (remaining) on lot to kafang_app;
 grant update (status, version, refunded, refunded_lines) on redemption to kafang_app;

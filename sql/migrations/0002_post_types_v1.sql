@@ -1,6 +1,6 @@
--- What the writer sends to post_v1, one composite type for each table it writes. `component` ties the rows that stand or
--- fall together. The types are versioned with the function: a later shape is a new type and a new function, so that a
--- service of either version can run on one schema.
+-- What the writer sends to post_v1, one composite type for each table it writes. `component` ties the rows that stand
+-- or fall together. The types are versioned with the function: a later shape is a new type and a new function, so that
+-- a service of either version can run on one schema.
 
 set local lock_timeout = '5s';
 

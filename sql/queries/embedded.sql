@@ -24,7 +24,9 @@ begin
 end $$;
 
 -- name: database_exists
+-- Whether the database was created before.
 select exists (select from pg_database where datname = 'kafang');
 
 -- name: create_database
+-- The database, owned by the role that migrates it.
 create database kafang owner kafang_owner;

@@ -1,5 +1,6 @@
--- The invariants INV-D* as queries over a tenant's rows (design section 3). Each returns what breaks it, at most 100 rows of
--- (subject, detail), takes merchant_id as $1, and is named after its invariant: d4_chain and d4_card are both INV-D4.
+-- The invariants INV-D* as queries over a tenant's rows (design section 3). Each returns what breaks it, at most 100
+-- rows of (subject, detail), takes merchant_id as $1, and is named after its invariant: d4_chain and d4_card are both
+-- INV-D4.
 -- Every one is an aggregate or a join of whole tables, so that ten million operations cost a few scans each.
 
 -- name: operations
@@ -115,7 +116,8 @@ where (c.version, c.principal, c.bonus, c.status, c.last_operation_at)
 limit 100;
 
 -- name: d4_operations
--- An accepted operation on a card has one leg there, one version above the one it was decided on; a refused one has none.
+-- An accepted operation on a card has one leg there, one version above the one it was decided on; a refused one has
+-- none.
 select coalesce(o.operation_id, g.operation_id) as subject,
   format('%s %s on %s decided on version %s has the leg %s/%s', o.status, o.kind, o.card_id, o.decided_version,
     g.card_id, g.version) as detail
@@ -124,7 +126,8 @@ from (
   where merchant_id = $1 and status = 'accepted' and card_id is not null) o
 full join (select operation_id, card_id, version from leg where merchant_id = $1) g using (operation_id)
 where g.card_id is distinct from o.card_id
-  or g.version is distinct from case o.kind when 'issue' then coalesce(o.decided_version, 0) else o.decided_version end + 1
+  or g.version is distinct from
+    case o.kind when 'issue' then coalesce(o.decided_version, 0) else o.decided_version end + 1
 limit 100;
 
 -- name: d6_targets
@@ -147,7 +150,8 @@ where u.merchant_id = $1 and u.status = 'accepted'
 limit 100;
 
 -- name: d6_redemptions
--- A redemption is its operation; what was given back is the sum of what undid it, never above it, and its status agrees.
+-- A redemption is its operation; what was given back is the sum of what undid it, never above it, and its status
+-- agrees.
 select coalesce(r.redemption_id, o.operation_id) as subject,
   format('redemption %s of %s, refunded %s, version %s; operation of %s, given back %s in %s', r.status, r.amount,
     r.refunded, r.version, o.amount, coalesce(u.amount, 0), coalesce(u.times, 0)) as detail
@@ -293,7 +297,8 @@ select reference as subject, name as detail from (
     where a.merchant_id = $1 and a.store_id is not null and s.store_id is null
   union all
   select 'card.template_id', c.template_id || '/' || c.template_version from card c
-    left join template_version v on v.merchant_id = $1 and v.template_id = c.template_id and v.version = c.template_version
+    left join template_version v
+      on v.merchant_id = $1 and v.template_id = c.template_id and v.version = c.template_version
     where c.merchant_id = $1 and v.template_id is null
   union all
   select 'operation.store_id', o.store_id from operation o

@@ -2,6 +2,7 @@
 -- changed the search path.
 
 -- name: create_table
+-- What was applied, by kind and file, with the checksum of its text then. Repeatable.
 create table if not exists public.schema_migration (
   kind        text not null check (kind in ('migrations', 'functions')),
   name        text not null,
@@ -12,12 +13,15 @@ create table if not exists public.schema_migration (
 );
 
 -- name: table_exists
+-- Whether anything was ever applied here.
 select to_regclass('public.schema_migration') is not null;
 
 -- name: applied
+-- All that was applied.
 select kind, name, checksum from public.schema_migration;
 
 -- name: record
+-- A file was applied; a function file again when its text changed.
 insert into public.schema_migration (kind, name, checksum, duration_ms)
 values ($1, $2, $3, $4)
 on conflict (kind, name) do update
@@ -33,6 +37,7 @@ delete from public.schema_migration where kind = 'functions' and not (name = any
 select pg_try_advisory_lock($1);
 
 -- name: set
+-- A setting of this session.
 select set_config($1, $2, false);
 
 -- name: reset

@@ -5,6 +5,7 @@
 -- says "owner". View definitions are left out: their deparsed text differs between versions.
 
 -- name: types
+-- Enums, domains and composite types.
 select format('type %s', t.oid::regtype) as object,
   case t.typtype
     when 'e' then format('create type %s as enum (%s);', t.oid::regtype,
@@ -35,6 +36,7 @@ where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
 order by n.nspname collate "C", t.typname collate "C";
 
 -- name: type_grants
+-- Who may use a type, beyond its owner.
 select format('type %s', t.oid::regtype) as object,
   format('grant usage on type %s to %s;', t.oid::regtype, coalesce(r.rolname, 'PUBLIC')) as line
 from pg_type t
@@ -44,6 +46,7 @@ where a.grantee in (0, to_regrole('kafang_app')) and t.typelem = 0
 order by t.oid::regtype::text collate "C", r.rolname;
 
 -- name: sequences
+-- Sequences that are no identity column's.
 select format('sequence %s', s.seqrelid::regclass) as object,
   format('create sequence %s as %s start %s increment %s minvalue %s maxvalue %s cache %s%s;',
     s.seqrelid::regclass, s.seqtypid::regtype, s.seqstart, s.seqincrement, s.seqmin, s.seqmax,
@@ -57,6 +60,7 @@ where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
 order by n.nspname collate "C", c.relname collate "C";
 
 -- name: tables
+-- Tables and views: columns in their order, then constraints, the primary key first.
 with relation as (
   select c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relispartition, c.reloptions,
     c.relpartbound
@@ -106,6 +110,7 @@ from relation r
 order by r.nspname collate "C", r.relname collate "C";
 
 -- name: indexes
+-- Indexes that no constraint made; an invalid one says so.
 select format('table %s', i.indrelid::regclass) as object,
   pg_get_indexdef(i.indexrelid) || case when i.indisvalid then '' else ' -- invalid' end || ';'
     as line
@@ -118,6 +123,7 @@ where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
 order by c.relname collate "C";
 
 -- name: row_security
+-- Tables whose rows are guarded, and whether for their owner too.
 select format('table %s', c.oid::regclass) as object,
   format('alter table %s %s row level security;', c.oid::regclass, s.state) as line
 from pg_class c
@@ -128,6 +134,7 @@ where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and s.is_on
 order by c.relname collate "C", s.rank;
 
 -- name: policies
+-- Which rows each role sees and may write.
 select format('table %s', p.polrelid::regclass) as object,
   format('create policy %I on %s as %s for %s to %s%s%s;', p.polname, p.polrelid::regclass,
     case when p.polpermissive then 'permissive' else 'restrictive' end,
@@ -143,6 +150,7 @@ join pg_class c on c.oid = p.polrelid
 order by c.relname collate "C", p.polname collate "C";
 
 -- name: triggers
+-- Triggers, but for those that a constraint made.
 select format('table %s', t.tgrelid::regclass) as object,
   pg_get_triggerdef(t.oid) || ';' as line
 from pg_trigger t
@@ -150,6 +158,7 @@ where not t.tgisinternal
 order by t.tgrelid::regclass::text collate "C", t.tgname collate "C";
 
 -- name: relation_grants
+-- What the application may do with a table, view or sequence.
 select format('%s %s', case c.relkind when 'S' then 'sequence' else 'table' end, c.oid::regclass)
     as object,
   format('grant %s on %s%s to %s%s;',
@@ -167,6 +176,7 @@ group by c.oid, c.relkind, c.relname, r.rolname, a.is_grantable
 order by c.relname collate "C", r.rolname, a.is_grantable;
 
 -- name: column_grants
+-- What it may do with single columns.
 select format('table %s', g.relation) as object,
   format('grant %s (%s) on %s to %s%s;', g.privilege,
     string_agg(quote_ident(g.attname), ', ' order by g.attnum), g.relation, g.grantee,
@@ -186,6 +196,7 @@ group by g.relation, g.privilege, g.grantee, g.is_grantable
 order by g.relation::text collate "C", g.grantee, g.privilege, g.is_grantable;
 
 -- name: functions
+-- Functions and procedures, with their text.
 select format('function %s', p.oid::regprocedure) as object,
   rtrim(pg_get_functiondef(p.oid), e' \n') || ';' as line
 from pg_proc p
@@ -194,6 +205,7 @@ where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and p.prokind in
 order by p.proname collate "C", p.oid::regprocedure::text collate "C";
 
 -- name: function_grants
+-- Who may call them; a new function's silent grant to everybody is spelled out.
 select format('function %s', p.oid::regprocedure) as object,
   format('grant execute on function %s to %s;', p.oid::regprocedure,
     coalesce(r.rolname, 'PUBLIC')) as line
@@ -206,6 +218,7 @@ where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
 order by p.oid::regprocedure::text collate "C", r.rolname;
 
 -- name: schema_grants
+-- What the application may do with a schema.
 select format('schema %I', n.nspname) as object,
   format('grant %s on schema %I to %s;',
     string_agg(lower(a.privilege_type), ', ' order by a.privilege_type), n.nspname,
@@ -219,6 +232,7 @@ group by n.nspname, r.rolname
 order by n.nspname collate "C", r.rolname;
 
 -- name: default_grants
+-- What objects of the future will grant by themselves.
 select 'default privileges' as object,
   format('alter default privileges%s grant %s on %s to %s;', ' in schema ' || n.nspname,
     string_agg(lower(a.privilege_type), ', ' order by a.privilege_type),

@@ -1,5 +1,5 @@
--- The invariants INV-D* of the schema, for the whole database: what stands guard before a row is written. Each returns what
--- breaks it, at most 100 rows of (subject, detail).
+-- The invariants INV-D* of the schema, for the whole database: what stands guard before a row is written. Each returns
+-- what breaks it, at most 100 rows of (subject, detail).
 
 -- name: d13_keys
 -- The tenant leads every key of a tenant's table, both ends of every foreign key, and is never null.
@@ -64,8 +64,8 @@ where c.relnamespace = 'public'::regnamespace and not (i.indisvalid and i.indisr
 limit 100;
 
 -- name: d18_row_security
--- Row-level security is enabled and forced on every table of a tenant, and each policy lets the current tenant through and
--- nobody else; only the owner may list the tenants.
+-- Row-level security is enabled and forced on every table of a tenant, and each policy lets the current tenant through
+-- and nobody else; only the owner may list the tenants.
 with tenant_table as (
   select c.oid, c.relname as name, c.relowner, c.relrowsecurity and c.relforcerowsecurity as bound from pg_class c
   join pg_attribute a on a.attrelid = c.oid and a.attname = 'merchant_id' and not a.attisdropped
