@@ -69,7 +69,10 @@ class Client:
     async def request(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Response:
-        """Send and wait for the answer. Raises OSError, EOFError or TimeoutError when the line fails."""
+        """Send and wait for the answer.
+
+        Raises OSError, EOFError or TimeoutError when the line fails.
+        """
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self.send(method, path, body, headers)
@@ -100,9 +103,8 @@ class Client:
         reader = self._streams[0]
         head = await reader.readuntil(b"\r\n\r\n")
         first, *rest = head.decode("latin-1").split("\r\n")
-        headers = {
-            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest if line)
-        }
+        fields = [line.partition(":") for line in rest if line]
+        headers = {name.lower(): value.strip() for name, _, value in fields}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         if headers.get("connection", "").lower() == "close":
             self.drop()
