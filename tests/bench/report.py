@@ -37,8 +37,8 @@ def machine(server_version: str, folder: Path) -> str:
         f"{_cpu_model()}, {os.cpu_count()} cores, {pages / 2**30:.0f} GiB of memory, "
         f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}, "
         f"a durable write of 8 KiB in {_durable_write_us(folder):,.0f} µs; "
-        f"Python {platform.python_version()}, PostgreSQL {server_version}; client, service and database all on it; "
-        f"load average before: {os.getloadavg()[0]:.1f}"
+        f"Python {platform.python_version()}, PostgreSQL {server_version}; "
+        f"client, service and database all on it; load average before: {os.getloadavg()[0]:.1f}"
     )
 
 
