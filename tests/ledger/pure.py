@@ -1,6 +1,5 @@
 """Views and commands made by hand: what `decide` is tested on, without a database."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, time
 from itertools import count
 from typing import Any
@@ -135,6 +134,3 @@ def view(now: datetime = START, **fields: Any) -> View:
         "counter": None,
     }
     return View(**{**given, **fields})
-
-
-Decider = Callable[[View, Command, NewId], Any]
