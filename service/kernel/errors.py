@@ -72,12 +72,15 @@ def _framework_problem(error: HTTPException, scope: Scope) -> ProblemError:
 
 
 def _allowed(scope: Scope) -> list[str]:
-    """The methods of every route with this path."""
-    methods: set[str] = set()
-    for route in scope["litestar_app"].routes:
-        if isinstance(route, HTTPRoute) and _pattern(route.path_format).fullmatch(scope["path"]):
-            methods.update(route.methods)
-    return sorted(methods)
+    """The methods of this path; one without a parameter hides those with."""
+    found = [
+        route
+        for route in scope["litestar_app"].routes
+        if isinstance(route, HTTPRoute) and _pattern(route.path_format).fullmatch(scope["path"])
+    ]
+    fewest = min((route.path_format.count("{") for route in found), default=0)
+    served = (route for route in found if route.path_format.count("{") == fewest)
+    return sorted({method for route in served for method in route.methods})
 
 
 @cache
