@@ -24,9 +24,11 @@ def routes() -> list[Route]:
 
 
 def route_of(declared: Sequence[Route], method: str, path: str) -> Route | None:
-    """The route that serves a request; a path without a parameter goes before one with."""
-    found = [r for r in declared if r.method == method and _pattern(r.path).fullmatch(path)]
-    return min(found, key=lambda route: route.path.count("{"), default=None)
+    """The route that serves a request; a path without a parameter hides one with."""
+    found = [route for route in declared if _pattern(route.path).fullmatch(path)]
+    fewest = min((route.path.count("{") for route in found), default=0)
+    served = (r for r in found if r.method == method and r.path.count("{") == fewest)
+    return next(served, None)
 
 
 def faults(route: Route | None, response: Response) -> list[str]:

@@ -1,0 +1,144 @@
+"""Bad bodies made from good ones: every field spoiled in every way its type has."""
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from msgspec import NODEFAULT, Struct, structs
+
+Place = tuple[str | int, ...]
+STORE, CARD, TEMPLATE = "sto_" + "0" * 26, "crd_" + "0" * 26, "tpl_" + "0" * 26
+TILL = {"terminal_id": "T2", "operator": "0417", "shift": "早班", "receipt_no": "000481"}
+AMOUNT = {"value": 8_800, "currency": "CNY"}
+LINE = {
+    "line_id": "1", "sku": "CUT", "quantity": 1, "list_price": 9_800, "discount": 1_000, "tax": 0,
+    "total": 8_800, "category": "hair",
+}  # fmt: skip
+SOURCE = {"card_number": "8800123412341236", "card_id": CARD}
+QUOTED = {"amount": AMOUNT, "sources": [SOURCE], "store_id": STORE, "lines": [LINE]}
+# A body with every field of its Struct, by operation; what a field is spoiled from.
+FULL: dict[str, dict[str, Any]] = {
+    "create_card_template": {
+        "name": "金卡", "currency": "CNY", "holder": "named",
+        "numbering": {"prefix": "8800", "digits": 16}, "max_balance": 500_000,
+        "drawdown_policy": "pro_rata", "validity": {"type": "after_activation", "period": "P3Y"},
+        "stores": {"mode": "include", "ids": [STORE]},
+        "top_up_rules": [{"pay": 30_000, "bonus": 5_000, "bonus_validity": "P1Y"}],
+        "max_cards": 1_000,
+    },
+    "issue_card": {"template_id": TEMPLATE, "activate": True},
+    "look_up_card": {"card_number": "8800123412341236"},
+    "activate_card": {"reason": "sold"},
+    "freeze_card": {"reason": "stolen"},
+    "unfreeze_card": {"reason": "found"},
+    "create_top_up": {
+        "amount": AMOUNT, "tender": "cash", "payment_reference": "420000", "store_id": STORE,
+        "till": TILL,
+    },
+    "create_redemption": {
+        **QUOTED, "request_no": "POS12-1", "till": TILL, "quote_token": "bm9uZQ==",
+        "expected_payable": 8_800,
+    },
+    "quote_redemption": QUOTED,
+    "create_refund": {
+        "amount": AMOUNT, "lines": [{"line_id": "1", "value": 1}], "reason": "returned",
+        "till": TILL,
+    },
+    "void_redemption": {"reason": "wrong card", "till": TILL},
+    "create_reversal": {"idempotency_key": "till-0001-1", "reason": "no answer"},
+    "move_test_clock": {"now": "2031-03-01T02:00:00Z"},
+}  # fmt: skip
+# Numbers as they are written: JSON tells 1.0 and 1e3 from 1 and 1000, and so does a ledger.
+RAW = ["1.0", "1e3", "1E0", "-1", str(2**63), str(-(2**63) - 1), "0." + "9" * 30, "9" * 400]
+
+
+class Raw(str):
+    """Text that goes into the document as it is."""
+
+    __slots__ = ()
+
+
+def document(value: Any) -> bytes:
+    """A value as JSON, with its raw parts in place."""
+    raws: list[str] = []
+
+    def marked(part: Any) -> Any:
+        if isinstance(part, Raw):
+            raws.append(part)
+            return f"@raw{len(raws) - 1}@"
+        if isinstance(part, dict):
+            return {name: marked(item) for name, item in part.items()}
+        return [marked(item) for item in part] if isinstance(part, list) else part
+
+    text = json.dumps(marked(value), ensure_ascii=False)
+    for number, raw in enumerate(raws):
+        text = text.replace(f'"@raw{number}@"', raw)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def places(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """Every place inside a value, outermost first."""
+    if place:
+        yield place, value
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from places(item, (*place, name))
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from places(item, (*place, position))
+
+
+def spoiled(value: Any) -> list[Any]:
+    """What can't stand in a value's place."""
+    if isinstance(value, bool):
+        return ["true", 1, 0, [], {}]
+    if isinstance(value, int):
+        return ["5", True, [], {}, *map(Raw, RAW)]
+    if isinstance(value, str):
+        return [5, Raw("1.5"), True, [], {}, "x\x00", "x\n" * 200]
+    return [5, "x", True, [5] if isinstance(value, dict) else {}]
+
+
+def put(value: Any, place: Place, new: Any) -> Any:
+    """A copy with one place replaced."""
+    changed = copy.deepcopy(value)
+    inside = changed
+    for step in place[:-1]:
+        inside = inside[step]
+    inside[place[-1]] = new
+    return changed
+
+
+def without(value: Any, place: Place) -> Any:
+    """A copy with one place taken out."""
+    changed = copy.deepcopy(value)
+    inside = changed
+    for step in place[:-1]:
+        inside = inside[step]
+    del inside[place[-1]]
+    return changed
+
+
+def path_of(place: Place) -> str:
+    """A place as problems name it."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
+    return "$" + "".join(steps)
+
+
+def struct_of(annotation: Any) -> Any:
+    """The Struct inside an annotation, or None."""
+    if isinstance(annotation, type) and issubclass(annotation, Struct):
+        return annotation
+    found = (struct_of(part) for part in get_args(annotation) if part is not annotation)
+    return next((part for part in found if part is not None), None)
+
+
+def declared(cls: Any, place: Place = ()) -> Iterator[tuple[Place, bool]]:
+    """Every field of a Struct and of those inside it: its place, and whether it is required."""
+    for field in structs.fields(cls):
+        here = (*place, field.encode_name)
+        yield here, field.default is NODEFAULT and field.default_factory is NODEFAULT
+        inner = struct_of(field.type)
+        if inner is not None:
+            yield from declared(inner, here)
