@@ -1,0 +1,220 @@
+"""Every constraint refuses its bad row, every policy hides and refuses another tenant's.
+
+`tests/catalogue/refusals.toml` lists them and what is bad. Each runs twice in a transaction that is
+rolled back: as it is, and with the guard taken out, where the same statement must pass.
+INV-D13, INV-D18.
+"""
+
+import json
+import tomllib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from service.kernel import embedded
+from tests.ledger import history, scratch
+from tests.ledger.ledger_fixture import ledger
+
+CATALOGUE = tomllib.loads(
+    (Path(__file__).parents[1] / "catalogue" / "refusals.toml").read_text("utf-8")
+)
+CONSTRAINTS: dict[str, dict[str, Any]] = CATALOGUE["constraints"]
+POLICIES: list[str] = CATALOGUE["policies"]["tables"]
+# A sound row to make a bad one of, where not any will do.
+WHERE = {
+    "card": "status = 'active' and expires_at is null",
+    "lot": "expires_at is not null and remaining > 0",
+    "operation": "kind = 'top_up' and status = 'accepted'",
+    "posting": "from_account = 'tender'",
+    "redemption": "status = 'captured'",
+    "idempotency_key": "outcome = 'accepted'",
+}
+# Values nobody has yet, for the columns of the keys that are not under test.
+FRESH: dict[str, Any] = {
+    "api_key_id": "key_new",
+    "secret_hash": "\\x" + "ab" * 32,
+    "store_id": "sto_new",
+    "template_id": "tpl_new",
+    "card_id": "crd_new",
+    "card_number": "99999999",
+    "lot_id": "lot_new",
+    "operation_id": "opn_new",
+    "posting_no": 99,
+    "version": 99,
+    "redemption_id": "rdm_new",
+    "request_no": "new",
+    "key_hash": "\\x" + "ab" * 16,
+    "merchant_id": "mer_new",
+    "name": "new",
+}
+LIST_CONSTRAINTS = """
+select c.conrelid::regclass::text as table, c.conname as name, c.contype::text as type,
+  coalesce((select array_agg(a.attname::text order by k.position)
+    from unnest(c.conkey) with ordinality k (number, position)
+    join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.number), '{}') as columns
+from pg_constraint c
+where c.connamespace = 'public'::regnamespace and c.conrelid <> 0
+  and c.contype in ('c', 'f', 'p', 'u', 'x')
+union all
+select i.indrelid::regclass::text, i.indexrelid::regclass::text, 'u', '{}'
+from pg_index i join pg_class t on t.oid = i.indrelid
+where i.indisunique and t.relnamespace = 'public'::regnamespace
+  and not exists (select from pg_constraint c where c.conindid = i.indexrelid)
+"""
+
+
+@pytest.fixture(scope="module")
+async def filled(original: embedded.Server) -> AsyncIterator[embedded.Server]:
+    """A database in which two merchants have done everything."""
+    async with scratch.clone(original) as cloned:
+        for _ in range(2):
+            async with ledger(cloned) as one:
+                await history.write(one)
+        yield cloned
+
+
+@pytest.fixture(name="line")
+async def _line(filled: embedded.Server) -> AsyncIterator[Any]:
+    """A superuser in a transaction that is rolled back; `as_app` takes its rights away."""
+    connection = await asyncpg.connect(filled.admin_dsn)
+    transaction = connection.transaction()
+    await transaction.start()
+    yield connection
+    await transaction.rollback()
+    await connection.close()
+
+
+async def as_app(line: Any, merchant_id: str) -> None:
+    """From here on: the application's rights, as this tenant."""
+    await line.execute("set local role kafang_app")
+    await line.execute("select set_config('kafang.merchant_id', $1, true)", merchant_id)
+
+
+async def attempt(line: Any, statement: str, *values: Any) -> str:
+    """Run to the end of what is deferred: the constraint or SQLSTATE that refused, or nothing."""
+    savepoint = line.transaction()
+    await savepoint.start()
+    try:
+        await line.execute(statement, *values)
+        await line.execute("set constraints all immediate")
+    except asyncpg.PostgresError as error:
+        await savepoint.rollback()
+        return str(getattr(error, "constraint_name", None) or error.sqlstate)
+    await savepoint.commit()
+    return ""
+
+
+async def bad_row(line: Any, entry: str, constraints: list[Any]) -> dict[str, Any]:
+    """A sound row, but for what the constraint refuses."""
+    table, name = entry.split(".")
+    where = WHERE.get(table, "true")
+    text = await line.fetchval(f"select to_jsonb(t)::text from {table} t where {where} limit 1")
+    row: dict[str, Any] = json.loads(text)
+    own = next(c for c in constraints if (c["table"], c["name"]) == (table, name))
+    if own["type"] == "f":
+        last = own["columns"][-1]
+        row[last] = 99 if isinstance(row[last], int) else "nowhere"
+    changed = CONSTRAINTS[entry].get("row", {})
+    row |= {column: None if value == "null" else value for column, value in changed.items()}
+    kept = {*changed, *(own["columns"] if own["type"] != "c" else ())}
+    for other in constraints:
+        if other["table"] == table and other["type"] in "pu" and other["name"] != name:
+            free = [column for column in other["columns"] if column in FRESH and column not in kept]
+            if free and not changed.keys() & {*other["columns"]}:
+                row[free[-1]] = FRESH[free[-1]]
+    return row
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["product", "twin"])
+@pytest.mark.parametrize("entry", CONSTRAINTS)
+async def test_INV_D18_a_constraint_refuses_its_bad_row(
+    line: Any, entry: str, broken: bool
+) -> None:
+    table, name = entry.split(".")
+    constraints = await line.fetch(LIST_CONSTRAINTS)
+    row = await bad_row(line, entry, constraints)
+    if broken:
+        for each in (*CONSTRAINTS[entry].get("with", []), name):
+            await line.execute(f"alter table {table} drop constraint {each} cascade")
+    is_key = next(c["type"] for c in constraints if c["name"] == name) != "f"
+    if is_key:  # keys and checks are tested without the references of the row
+        await line.execute("set local session_replication_role = replica")
+    if table != "schema_migration":
+        await as_app(line, row["merchant_id"])
+    insert = f"insert into {table} select * from jsonb_populate_record(null::{table}, $1)"
+    refused = await attempt(line, insert, json.dumps(row))
+    assert refused == ("" if broken else name)
+
+
+async def test_every_constraint_has_its_entry(line: Any) -> None:
+    found = {f"{row['table']}.{row['name']}" for row in await line.fetch(LIST_CONSTRAINTS)}
+    assert found == set(CONSTRAINTS)
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["product", "twin"])
+@pytest.mark.parametrize("entry", [entry for entry in POLICIES if entry.endswith(".tenant")])
+async def test_INV_D13_a_policy_hides_and_refuses_another_tenants_row(
+    line: Any, entry: str, broken: bool
+) -> None:
+    table, name = entry.split(".")
+    ours, theirs = [row[0] for row in await line.fetch("select merchant_id from merchant")]
+    text = await line.fetchval(
+        f"select to_jsonb(t)::text from {table} t where merchant_id = $1 limit 1", theirs
+    )
+    keys = [row for row in await line.fetch(LIST_CONSTRAINTS) if row["table"] == table]
+    row = json.loads(text)
+    for key in keys:
+        if key["type"] in "pu":
+            column = [column for column in key["columns"] if column in FRESH][-1]
+            row[column] = FRESH[column]
+    columns = await line.fetch(
+        "select column_name from information_schema.column_privileges where grantee = 'kafang_app'"
+        " and table_name = $1 and privilege_type = 'UPDATE' order by 1",
+        table,
+    )
+    if broken:
+        await line.execute(f"drop policy {name} on {table}")
+        await line.execute(f"create policy {name} on {table} using (true)")
+    await line.execute("set local session_replication_role = replica")
+    await as_app(line, ours)
+    seen = await line.fetchval(f"select count(*) from {table} where merchant_id <> $1", ours)
+    assert bool(seen) is broken, "another tenant's rows are seen"
+    if columns:
+        column = columns[0][0]
+        done = await line.execute(
+            f"update {table} set {column} = {column} where merchant_id <> '{ours}'"
+        )
+        assert (done != "UPDATE 0") is broken, "another tenant's rows are changed"
+    insert = f"insert into {table} select * from jsonb_populate_record(null::{table}, $1)"
+    refused = await attempt(line, insert, json.dumps(row))
+    assert refused == ("" if broken else "42501"), "a row is put into another tenant"
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["product", "twin"])
+async def test_the_list_of_merchants_is_the_owners(line: Any, broken: bool) -> None:
+    if broken:
+        await line.execute("alter policy operator_list on merchant to public")
+    listed = "select count(*) from merchant"
+    await as_app(line, "")
+    assert bool(await line.fetchval(listed)) is broken
+    await line.execute("set local role kafang_owner")
+    assert await line.fetchval(listed) == 2
+
+
+async def test_every_policy_has_its_entry(line: Any) -> None:
+    rows = await line.fetch(
+        "select tablename, policyname from pg_policies where schemaname = 'public'"
+    )
+    assert sorted(f"{row[0]}.{row[1]}" for row in rows) == sorted(POLICIES)
+
+
+async def test_a_tenant_is_never_unset_by_chance(line: Any) -> None:
+    """Without a tenant, nothing is seen, in no table."""
+    tables = {entry.split(".")[0] for entry in POLICIES}
+    await as_app(line, "")
+    assert {
+        table for table in tables if await line.fetchval(f"select count(*) from {table}")
+    } == set()
