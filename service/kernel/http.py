@@ -8,9 +8,7 @@ Order of checks: path and method, credential (401), scope (403), media type (415
 idempotency key (400), query and body (400, all problems at once), then the operation.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from time import perf_counter
 from typing import Any, Literal, NamedTuple, cast
 from urllib.parse import parse_qsl
@@ -30,8 +28,6 @@ from service.kernel.problems import Code, ProblemError
 from service.kernel.replies import JSON, Reply, reply, request_id_of
 
 BODY_MAX_BYTES = 2**20
-DISCARD_MAX_BYTES = 2**24
-DISCARD_MAX_S = 5.0
 REPLAYED = {"Idempotent-Replayed": "true"}
 KEY_LENGTH = range(8, 129)
 
@@ -155,8 +151,6 @@ def _mounted(declared: Route, serve: Serve) -> HTTPRouteHandler:
             answer = await serve(scope, request.receive)
         except Exception as error:
             answer = error_reply(error, scope)
-            if answer.status == problems.PAYLOAD_TOO_LARGE.status:
-                await _discard(request.receive)
         _record(declared, scope, answer.status, perf_counter() - started)
         return answer
 
@@ -259,18 +253,6 @@ async def _body(receive: Receive) -> bytes:
             raise ProblemError(problems.PAYLOAD_TOO_LARGE)
         if not event.get("more_body", False):
             return bytes(body)
-
-
-async def _discard(receive: Receive) -> None:
-    """Read on for a while: most callers send all before they read, and would miss the answer."""
-    left = DISCARD_MAX_BYTES
-    with suppress(TimeoutError):
-        async with asyncio.timeout(DISCARD_MAX_S):
-            while left > 0:
-                event = await receive()
-                if event["type"] != "http.request" or not event.get("more_body", False):
-                    return
-                left -= len(event["body"])
 
 
 def _reply(answer: Answer, request_id: str) -> Reply:
