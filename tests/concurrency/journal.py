@@ -140,10 +140,18 @@ async def history_of(
     events: Iterable[Event], dsn: str, data_dir: Path, merchant_id: str
 ) -> History:
     """The journals beside one snapshot of the tables. `dsn` is the owner's."""
+    events = list(events)
+    keys = {event.key for event in events if event.key}
+    return History(events, *await tables_of(keys, dsn, data_dir, merchant_id))
+
+
+async def tables_of(
+    keys: Iterable[str], dsn: str, data_dir: Path, merchant_id: str
+) -> tuple[list[Leg], dict[str, Fact], set[str]]:
+    """All legs, what is known of these keys, and the operations of other keys."""
     secret = bytes.fromhex((data_dir / "secret_key").read_text("ascii").strip())
     hashing = door.Keys.of(secret)
-    events = list(events)
-    texts = {door.key_hash(hashing, event.key): event.key for event in events if event.key}
+    texts = {door.key_hash(hashing, key): key for key in keys}
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -154,7 +162,7 @@ async def history_of(
         await connection.close()
     facts = {texts[row[0]]: Fact(*list(row)[1:]) for row in rows if row[0] in texts}
     foreign = {row["operation_id"] for row in rows if row[0] not in texts}
-    return History(events, legs, facts, foreign)
+    return legs, facts, foreign
 
 
 def declared_answers() -> dict[str, set[tuple[int, str]]]:

@@ -20,6 +20,7 @@ SHARE_MIN = 0.25
 # Connections alone are not requests: keep some way off the least share.
 CONNECTED_MIN = 0.4
 SPREADS_MAX = 50
+LISTENING = "0A"
 WORKERS = 2
 SERVING_S = 30.0
 # Workers flush their counts once a second.
@@ -74,7 +75,7 @@ async def spread(server: Server, clients: list[Client]) -> None:
 
 
 def owners_of_connections(server: Server) -> dict[int, int]:
-    """The worker behind each accepted connection, by the port of the client's end."""
+    """The worker that holds each accepted connection, by the port of the client's end."""
     held: dict[str, int] = {}
     for pid in server.workers():
         for fd in Path(f"/proc/{pid}/fd").iterdir():
@@ -82,7 +83,9 @@ def owners_of_connections(server: Server) -> dict[int, int]:
                 held[os.readlink(fd)] = pid
     owners: dict[int, int] = {}
     for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]:
-        _, ours, theirs, _, _, _, _, _, _, inode, *_ = line.split()
+        _, ours, theirs, state, _, _, _, _, _, inode, *_ = line.split()
+        if state == LISTENING:
+            continue
         pid_of = held.get(f"socket:[{inode}]")
         if int(ours.partition(":")[2], 16) == server.port and pid_of is not None:
             owners[int(theirs.partition(":")[2], 16)] = pid_of

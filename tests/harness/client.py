@@ -85,17 +85,27 @@ class Client:
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> None:
         """Only send: the answer may be fetched with `receive`, or the line cut with `drop`."""
+        await self.send_bytes(self.encode(method, path, body, headers))
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send these bytes as they are: a part of a request, or what is none."""
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port)
+        writer = self._streams[1]
+        writer.write(data)
+        await writer.drain()
+
+    def encode(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        """A request as it goes over the line."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self._host}:{self._port}"]
         if self._token:
             lines.append(f"Authorization: Bearer {self._token}")
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if body or method != "GET":
             lines.append(f"Content-Length: {len(body)}")
-        writer = self._streams[1]
-        writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
-        await writer.drain()
+        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
     async def receive(self) -> Response:
         """The answer to what was sent."""

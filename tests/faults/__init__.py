@@ -1,0 +1,1 @@
+"""What goes wrong around a request: clients that vanish, cancellations, a killed database."""
