@@ -41,7 +41,7 @@ RequestNo = Annotated[
 CardNumber = Annotated[
     str,
     Meta(
-        pattern=r"^[0-9]{8,32}$(?!\n)", min_length=8, max_length=32, examples=["8800123412341236"]
+        pattern=r"^[0-9]{8,32}$(?!\n)", min_length=8, max_length=32, examples=["8800123412341237"]
     ),
 ]
 Id = Annotated[str, Meta(min_length=30, max_length=30, pattern=r"^[a-z]{3}_[0-9a-v]{26}$(?!\n)")]

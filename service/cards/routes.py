@@ -61,7 +61,7 @@ LOOKUP = Route(
     body=CardLookup,
     answers={200: CardDetail},
     errors=(reasons.CARD_NOT_FOUND,),
-    example_body={"card_number": "8800123412341236"},
+    example_body={"card_number": "8800123412341237"},
 )
 READ = Route(
     method="GET",

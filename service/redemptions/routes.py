@@ -29,7 +29,7 @@ WRITE_ERRORS = (
 _BASKET = {
     "request_no": "POS12-20260301-000481",
     "amount": {"value": 8800, "currency": "CNY"},
-    "sources": [{"card_number": "8800123412341236"}],
+    "sources": [{"card_number": "8800123412341237"}],
     "lines": [
         {
             "line_id": "1",

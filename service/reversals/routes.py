@@ -25,7 +25,10 @@ CREATE = Route(
     body=ReversalCreate,
     answers={201: Reversal},
     idempotent=True,
-    example_body={"idempotency_key": "POS12-20260301-000481", "reason": "no answer, sale given up"},
+    example_body={
+        "idempotency_key": "POS12-20260301-000481-1",
+        "reason": "no answer, sale given up",
+    },
     errors=(
         reasons.REVERSAL_REFUSED,
         reasons.KEY_REUSED,

@@ -15,7 +15,7 @@ LINE = {
     "line_id": "1", "sku": "CUT", "quantity": 1, "list_price": 9_800, "discount": 1_000, "tax": 0,
     "total": 8_800, "category": "hair",
 }  # fmt: skip
-SOURCE = {"card_number": "8800123412341236", "card_id": CARD}
+SOURCE = {"card_number": "8800123412341237", "card_id": CARD}
 QUOTED = {"amount": AMOUNT, "sources": [SOURCE], "store_id": STORE, "lines": [LINE]}
 # A body with every field of its Struct, by operation; what a field is spoiled from.
 FULL: dict[str, dict[str, Any]] = {
@@ -28,7 +28,7 @@ FULL: dict[str, dict[str, Any]] = {
         "max_cards": 1_000,
     },
     "issue_card": {"template_id": TEMPLATE, "activate": True},
-    "look_up_card": {"card_number": "8800123412341236"},
+    "look_up_card": {"card_number": "8800123412341237"},
     "activate_card": {"reason": "sold"},
     "freeze_card": {"reason": "stolen"},
     "unfreeze_card": {"reason": "found"},

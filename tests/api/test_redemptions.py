@@ -76,7 +76,7 @@ async def test_an_inactive_card_named_by_its_id_is_no_secret(
 
 
 @pytest.mark.parametrize(
-    "source", [{}, {"card_number": "8800123412341236", "card_id": "crd_" + "0" * 26}]
+    "source", [{}, {"card_number": "8800123412341237", "card_id": "crd_" + "0" * 26}]
 )
 async def test_a_source_is_named_in_one_way(
     pos: Client, tenant: Tenant, source: dict[str, str]

@@ -1,0 +1,766 @@
+-- Made from the migrations by `make schema`. To read, not to run or to edit.
+
+grant usage on schema public to kafang_app;
+grant usage on schema public to PUBLIC;
+
+create type card_image_v1 as (
+    component integer,
+    card_id text,
+    status text,
+    version bigint,
+    principal bigint,
+    bonus bigint,
+    activated_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    expires_on date,
+    last_operation_at timestamp with time zone
+);
+
+create type card_insert_v1 as (
+    component integer,
+    card_id text,
+    card_number text,
+    template_id text,
+    template_version integer,
+    currency text,
+    status text,
+    activated_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    expires_on date,
+    created_at timestamp with time zone
+);
+
+create type card_row_v1 as (
+    card_id text,
+    card_number text,
+    template_id text,
+    template_version integer,
+    currency text,
+    status text,
+    version bigint,
+    principal bigint,
+    bonus bigint,
+    activated_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    expires_on date,
+    last_operation_at timestamp with time zone,
+    created_at timestamp with time zone
+);
+
+create type counter_delta_v1 as (
+    component integer,
+    template_id text,
+    counter text,
+    delta bigint
+);
+
+create type counter_row_v1 as (
+    template_id text,
+    counter text,
+    used bigint,
+    cap bigint
+);
+
+create type guard_v1 as (
+    component integer,
+    kind text,
+    id text,
+    version bigint
+);
+
+create type key_row_v1 as (
+    key_hash bytea,
+    fingerprint bytea,
+    outcome text,
+    operation_id text,
+    http_status smallint,
+    answer bytea,
+    created_at timestamp with time zone
+);
+
+create type key_v1 as (
+    component integer,
+    key_hash bytea,
+    fingerprint bytea,
+    outcome text,
+    operation_id text,
+    http_status smallint,
+    answer bytea,
+    created_at timestamp with time zone
+);
+
+create type leg_v1 as (
+    component integer,
+    card_id text,
+    version bigint,
+    operation_id text,
+    status text,
+    principal_delta bigint,
+    bonus_delta bigint,
+    principal bigint,
+    bonus bigint
+);
+
+create type lot_image_v1 as (
+    component integer,
+    card_id text,
+    lot_id text,
+    remaining_old bigint,
+    remaining bigint
+);
+
+create type lot_insert_v1 as (
+    component integer,
+    card_id text,
+    lot_id text,
+    account text,
+    unit text,
+    amount bigint,
+    remaining bigint,
+    expires_at timestamp with time zone,
+    expires_on date,
+    operation_id text,
+    created_at timestamp with time zone
+);
+
+create type lot_row_v1 as (
+    card_id text,
+    lot_id text,
+    account text,
+    unit text,
+    amount bigint,
+    remaining bigint,
+    expires_at timestamp with time zone,
+    expires_on date
+);
+
+create type operation_row_v1 as (
+    operation_id text,
+    kind text,
+    status text,
+    card_id text,
+    store_id text,
+    amount bigint,
+    api_key_id text,
+    reversed_by text
+);
+
+create type operation_v1 as (
+    component integer,
+    operation_id text,
+    kind text,
+    status text,
+    card_id text,
+    target_id text,
+    amount bigint,
+    currency text,
+    store_id text,
+    legal_entity text,
+    terminal_id text,
+    operator text,
+    shift text,
+    receipt_no text,
+    request_no text,
+    business_date date,
+    occurred_at timestamp with time zone,
+    recorded_at timestamp with time zone,
+    decided_at timestamp with time zone,
+    decided_version bigint,
+    api_key_id text,
+    details jsonb
+);
+
+create type posting_row_v1 as (
+    operation_id text,
+    posting_no smallint,
+    from_account text,
+    to_account text,
+    amount bigint,
+    lot_id text
+);
+
+create type posting_v1 as (
+    component integer,
+    operation_id text,
+    posting_no smallint,
+    from_account text,
+    to_account text,
+    unit text,
+    amount bigint,
+    card_id text,
+    lot_id text,
+    legal_entity text
+);
+
+create type redemption_image_v1 as (
+    component integer,
+    redemption_id text,
+    version_old bigint,
+    version bigint,
+    status text,
+    refunded bigint,
+    refunded_lines jsonb
+);
+
+create type redemption_insert_v1 as (
+    component integer,
+    redemption_id text,
+    card_id text,
+    store_id text,
+    request_no text,
+    status text,
+    version bigint,
+    currency text,
+    amount bigint,
+    refunded bigint,
+    lines jsonb,
+    refunded_lines jsonb
+);
+
+create type redemption_row_v1 as (
+    redemption_id text,
+    card_id text,
+    store_id text,
+    request_no text,
+    status text,
+    version bigint,
+    currency text,
+    amount bigint,
+    refunded bigint,
+    lines jsonb,
+    refunded_lines jsonb,
+    decided_at timestamp with time zone,
+    business_date date
+);
+
+create type request_no_row_v1 as (
+    store_id text,
+    request_no text,
+    redemption_id text
+);
+
+create table api_key (
+    merchant_id text collate "C" not null,
+    api_key_id text collate "C" not null,
+    name text not null,
+    secret_hash bytea not null,
+    scopes text[] not null,
+    store_id text collate "C",
+    status text not null default 'active'::text,
+    expires_at timestamp with time zone,
+    created_at timestamp with time zone not null,
+    constraint api_key_pkey PRIMARY KEY (merchant_id, api_key_id),
+    constraint api_key_secret UNIQUE (merchant_id, secret_hash),
+    constraint api_key_secret_hash_check CHECK ((octet_length(secret_hash) = 32)),
+    constraint api_key_status_check CHECK ((status = ANY (ARRAY['active'::text, 'revoked'::text]))),
+    constraint api_key_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id),
+    constraint api_key_merchant_id_store_id_fkey FOREIGN KEY (merchant_id, store_id) REFERENCES store(merchant_id, store_id)
+);
+alter table api_key enable row level security;
+alter table api_key force row level security;
+create policy tenant on api_key as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on api_key to kafang_app;
+grant update (name, scopes, status, expires_at) on api_key to kafang_app;
+
+create table card (
+    merchant_id text collate "C" not null,
+    card_id text collate "C" not null,
+    card_number text collate "C" not null,
+    template_id text collate "C" not null,
+    template_version integer not null,
+    currency text not null,
+    status text not null,
+    version bigint not null,
+    principal bigint not null,
+    bonus bigint not null,
+    activated_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    expires_on date,
+    last_operation_at timestamp with time zone not null,
+    created_at timestamp with time zone not null,
+    constraint card_pkey PRIMARY KEY (merchant_id, card_id),
+    constraint card_number_unique UNIQUE (merchant_id, card_number),
+    constraint card_balance_not_negative CHECK (((principal >= 0) AND (bonus >= 0))),
+    constraint card_card_number_check CHECK ((card_number ~ '^[0-9]{8,32}$'::text)),
+    constraint card_created_is_empty CHECK (((status <> 'created'::text) OR ((principal = 0) AND (bonus = 0) AND (activated_at IS NULL)))),
+    constraint card_expiry_pair CHECK (((expires_at IS NULL) = (expires_on IS NULL))),
+    constraint card_status_check CHECK ((status = ANY (ARRAY['created'::text, 'active'::text, 'frozen'::text]))),
+    constraint card_version_check CHECK ((version > 0)),
+    constraint card_merchant_id_template_id_template_version_fkey FOREIGN KEY (merchant_id, template_id, template_version) REFERENCES template_version(merchant_id, template_id, version)
+) with (fillfactor=80);
+alter table card enable row level security;
+alter table card force row level security;
+create policy tenant on card as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on card to kafang_app;
+grant update (status, version, principal, bonus, activated_at, expires_at, expires_on, last_operation_at) on card to kafang_app;
+
+create table card_template (
+    merchant_id text collate "C" not null,
+    template_id text collate "C" not null,
+    created_at timestamp with time zone not null,
+    constraint card_template_pkey PRIMARY KEY (merchant_id, template_id),
+    constraint card_template_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
+);
+alter table card_template enable row level security;
+alter table card_template force row level security;
+create policy tenant on card_template as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on card_template to kafang_app;
+
+create table idempotency_key (
+    merchant_id text collate "C" not null,
+    key_hash bytea not null,
+    fingerprint bytea not null,
+    outcome text not null,
+    operation_id text collate "C",
+    http_status smallint not null,
+    answer bytea,
+    created_at timestamp with time zone not null,
+    constraint idempotency_key_pkey PRIMARY KEY (merchant_id, key_hash),
+    constraint idempotency_key_key_hash_check CHECK ((octet_length(key_hash) = 16)),
+    constraint idempotency_key_operation CHECK (((operation_id IS NULL) = (outcome = 'tombstone'::text))),
+    constraint idempotency_key_outcome_check CHECK ((outcome = ANY (ARRAY['accepted'::text, 'refused'::text, 'tombstone'::text]))),
+    constraint idempotency_key_merchant_id_operation_id_fkey FOREIGN KEY (merchant_id, operation_id) REFERENCES operation(merchant_id, operation_id) DEFERRABLE INITIALLY DEFERRED
+);
+alter table idempotency_key enable row level security;
+alter table idempotency_key force row level security;
+create policy tenant on idempotency_key as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on idempotency_key to kafang_app;
+
+create table leg (
+    merchant_id text collate "C" not null,
+    card_id text collate "C" not null,
+    version bigint not null,
+    operation_id text collate "C" not null,
+    status text not null,
+    principal_delta bigint not null,
+    bonus_delta bigint not null,
+    principal bigint not null,
+    bonus bigint not null,
+    constraint leg_pkey PRIMARY KEY (merchant_id, card_id, version),
+    constraint leg_bonus_check CHECK ((bonus >= 0)),
+    constraint leg_principal_check CHECK ((principal >= 0)),
+    constraint leg_status_check CHECK ((status = ANY (ARRAY['created'::text, 'active'::text, 'frozen'::text]))),
+    constraint leg_version_check CHECK ((version > 0)),
+    constraint leg_merchant_id_card_id_fkey FOREIGN KEY (merchant_id, card_id) REFERENCES card(merchant_id, card_id),
+    constraint leg_merchant_id_operation_id_fkey FOREIGN KEY (merchant_id, operation_id) REFERENCES operation(merchant_id, operation_id)
+);
+alter table leg enable row level security;
+alter table leg force row level security;
+create policy tenant on leg as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on leg to kafang_app;
+
+create table lot (
+    merchant_id text collate "C" not null,
+    card_id text collate "C" not null,
+    lot_id text collate "C" not null,
+    account text not null,
+    unit text not null,
+    amount bigint not null,
+    remaining bigint not null,
+    expires_at timestamp with time zone,
+    expires_on date,
+    operation_id text collate "C" not null,
+    created_at timestamp with time zone not null,
+    constraint lot_pkey PRIMARY KEY (merchant_id, card_id, lot_id),
+    constraint lot_account_check CHECK ((account = ANY (ARRAY['principal'::text, 'bonus'::text]))),
+    constraint lot_amount_check CHECK ((amount > 0)),
+    constraint lot_expiry_pair CHECK (((expires_at IS NULL) = (expires_on IS NULL))),
+    constraint lot_remaining_within CHECK (((remaining >= 0) AND (remaining <= amount))),
+    constraint lot_merchant_id_card_id_fkey FOREIGN KEY (merchant_id, card_id) REFERENCES card(merchant_id, card_id),
+    constraint lot_merchant_id_operation_id_fkey FOREIGN KEY (merchant_id, operation_id) REFERENCES operation(merchant_id, operation_id) DEFERRABLE INITIALLY DEFERRED
+) with (fillfactor=80);
+alter table lot enable row level security;
+alter table lot force row level security;
+create policy tenant on lot as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on lot to kafang_app;
+grant update (remaining) on lot to kafang_app;
+
+create table merchant (
+    merchant_id text collate "C" not null,
+    name text not null,
+    mode text not null,
+    currency text not null,
+    time_zone text not null,
+    status text not null default 'active'::text,
+    epoch bigint not null default 1,
+    test_now timestamp with time zone,
+    created_at timestamp with time zone not null,
+    constraint merchant_pkey PRIMARY KEY (merchant_id),
+    constraint merchant_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    constraint merchant_epoch_check CHECK ((epoch > 0)),
+    constraint merchant_mode_check CHECK ((mode = ANY (ARRAY['test'::text, 'live'::text]))),
+    constraint merchant_status_check CHECK ((status = ANY (ARRAY['active'::text, 'suspended'::text]))),
+    constraint merchant_test_clock CHECK (((test_now IS NULL) OR (mode = 'test'::text)))
+);
+alter table merchant enable row level security;
+alter table merchant force row level security;
+create policy operator_list on merchant as permissive for select to owner using (true);
+create policy tenant on merchant as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on merchant to kafang_app;
+grant update (name, status, epoch, test_now) on merchant to kafang_app;
+
+create table operation (
+    merchant_id text collate "C" not null,
+    operation_id text collate "C" not null,
+    kind text not null,
+    status text not null,
+    card_id text collate "C",
+    target_id text collate "C",
+    amount bigint not null,
+    currency text,
+    store_id text collate "C",
+    legal_entity text,
+    terminal_id text,
+    operator text,
+    shift text,
+    receipt_no text,
+    request_no text,
+    business_date date not null,
+    occurred_at timestamp with time zone not null,
+    recorded_at timestamp with time zone not null,
+    decided_at timestamp with time zone not null,
+    decided_version bigint,
+    device_id text,
+    device_seq bigint,
+    offline boolean not null default false,
+    api_key_id text collate "C",
+    details jsonb,
+    constraint operation_pkey PRIMARY KEY (merchant_id, operation_id),
+    constraint operation_amount_check CHECK ((amount >= 0)),
+    constraint operation_device_pair CHECK (((device_id IS NULL) = (device_seq IS NULL))),
+    constraint operation_kind_check CHECK ((kind = ANY (ARRAY['issue'::text, 'activate'::text, 'top_up'::text, 'redeem'::text, 'refund'::text, 'void'::text, 'reversal'::text, 'freeze'::text, 'unfreeze'::text, 'lapse'::text]))),
+    constraint operation_status_check CHECK ((status = ANY (ARRAY['accepted'::text, 'refused'::text]))),
+    constraint operation_merchant_id_store_id_fkey FOREIGN KEY (merchant_id, store_id) REFERENCES store(merchant_id, store_id),
+    constraint operation_merchant_id_target_id_fkey FOREIGN KEY (merchant_id, target_id) REFERENCES operation(merchant_id, operation_id)
+);
+CREATE INDEX operation_refused_request_no ON public.operation USING btree (merchant_id, store_id, request_no) WHERE ((status = 'refused'::text) AND (request_no IS NOT NULL));
+CREATE INDEX operation_target ON public.operation USING btree (merchant_id, target_id) WHERE (target_id IS NOT NULL);
+alter table operation enable row level security;
+alter table operation force row level security;
+create policy tenant on operation as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on operation to kafang_app;
+
+create table posting (
+    merchant_id text collate "C" not null,
+    operation_id text collate "C" not null,
+    posting_no smallint not null,
+    from_account text not null,
+    to_account text not null,
+    unit text not null,
+    amount bigint not null,
+    card_id text collate "C" not null,
+    lot_id text collate "C" not null,
+    legal_entity text,
+    constraint posting_pkey PRIMARY KEY (merchant_id, operation_id, posting_no),
+    constraint posting_amount_check CHECK ((amount > 0)),
+    constraint posting_from_account_check CHECK ((from_account = ANY (ARRAY['principal'::text, 'bonus'::text, 'tender'::text, 'promotion'::text, 'sales'::text, 'lapsed'::text]))),
+    constraint posting_one_card_side CHECK (((from_account = ANY (ARRAY['principal'::text, 'bonus'::text])) <> (to_account = ANY (ARRAY['principal'::text, 'bonus'::text])))),
+    constraint posting_posting_no_check CHECK ((posting_no > 0)),
+    constraint posting_to_account_check CHECK ((to_account = ANY (ARRAY['principal'::text, 'bonus'::text, 'tender'::text, 'promotion'::text, 'sales'::text, 'lapsed'::text]))),
+    constraint posting_merchant_id_card_id_lot_id_fkey FOREIGN KEY (merchant_id, card_id, lot_id) REFERENCES lot(merchant_id, card_id, lot_id),
+    constraint posting_merchant_id_operation_id_fkey FOREIGN KEY (merchant_id, operation_id) REFERENCES operation(merchant_id, operation_id)
+);
+alter table posting enable row level security;
+alter table posting force row level security;
+create policy tenant on posting as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on posting to kafang_app;
+
+create table redemption (
+    merchant_id text collate "C" not null,
+    redemption_id text collate "C" not null,
+    card_id text collate "C" not null,
+    store_id text collate "C" not null,
+    request_no text not null,
+    status text not null,
+    version bigint not null,
+    currency text not null,
+    amount bigint not null,
+    refunded bigint not null,
+    lines jsonb not null,
+    refunded_lines jsonb not null,
+    constraint redemption_pkey PRIMARY KEY (merchant_id, redemption_id),
+    constraint redemption_request_no UNIQUE (merchant_id, store_id, request_no),
+    constraint redemption_amount_check CHECK ((amount > 0)),
+    constraint redemption_refunded_within CHECK (((refunded >= 0) AND (refunded <= amount))),
+    constraint redemption_status_agrees CHECK (
+CASE status
+    WHEN 'captured'::text THEN (refunded = 0)
+    WHEN 'partly_refunded'::text THEN ((refunded > 0) AND (refunded < amount))
+    ELSE (refunded = amount)
+END),
+    constraint redemption_status_check CHECK ((status = ANY (ARRAY['captured'::text, 'partly_refunded'::text, 'refunded'::text, 'voided'::text]))),
+    constraint redemption_version_check CHECK ((version > 0)),
+    constraint redemption_merchant_id_redemption_id_fkey FOREIGN KEY (merchant_id, redemption_id) REFERENCES operation(merchant_id, operation_id)
+) with (fillfactor=90);
+alter table redemption enable row level security;
+alter table redemption force row level security;
+create policy tenant on redemption as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on redemption to kafang_app;
+grant update (status, version, refunded, refunded_lines) on redemption to kafang_app;
+
+create table schema_migration (
+    kind text not null,
+    name text not null,
+    checksum text not null,
+    applied_at timestamp with time zone not null default now(),
+    duration_ms integer not null,
+    constraint schema_migration_pkey PRIMARY KEY (kind, name),
+    constraint schema_migration_kind_check CHECK ((kind = ANY (ARRAY['migrations'::text, 'functions'::text])))
+);
+
+create table store (
+    merchant_id text collate "C" not null,
+    store_id text collate "C" not null,
+    name text not null,
+    legal_entity text not null,
+    time_zone text not null,
+    day_cutoff time without time zone not null,
+    status text not null default 'active'::text,
+    created_at timestamp with time zone not null,
+    constraint store_pkey PRIMARY KEY (merchant_id, store_id),
+    constraint store_status_check CHECK ((status = ANY (ARRAY['active'::text, 'closed'::text]))),
+    constraint store_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
+);
+alter table store enable row level security;
+alter table store force row level security;
+create policy tenant on store as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on store to kafang_app;
+grant update (name, legal_entity, time_zone, day_cutoff, status) on store to kafang_app;
+
+create table template_counter (
+    merchant_id text collate "C" not null,
+    template_id text collate "C" not null,
+    counter text not null,
+    used bigint not null default 0,
+    cap bigint,
+    constraint template_counter_pkey PRIMARY KEY (merchant_id, template_id, counter),
+    constraint template_counter_cap CHECK (((used >= 0) AND ((cap IS NULL) OR (used <= cap)))),
+    constraint template_counter_counter_check CHECK ((counter = 'cards_issued'::text)),
+    constraint template_counter_merchant_id_template_id_fkey FOREIGN KEY (merchant_id, template_id) REFERENCES card_template(merchant_id, template_id)
+);
+alter table template_counter enable row level security;
+alter table template_counter force row level security;
+create policy tenant on template_counter as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on template_counter to kafang_app;
+grant update (used) on template_counter to kafang_app;
+
+create table template_version (
+    merchant_id text collate "C" not null,
+    template_id text collate "C" not null,
+    version integer not null,
+    status text not null,
+    rules jsonb not null,
+    published_at timestamp with time zone not null,
+    constraint template_version_pkey PRIMARY KEY (merchant_id, template_id, version),
+    constraint template_version_status_check CHECK ((status = 'published'::text)),
+    constraint template_version_version_check CHECK ((version > 0)),
+    constraint template_version_merchant_id_template_id_fkey FOREIGN KEY (merchant_id, template_id) REFERENCES card_template(merchant_id, template_id)
+);
+alter table template_version enable row level security;
+alter table template_version force row level security;
+create policy tenant on template_version as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on template_version to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.post_v1(p_merchant text, p_guards guard_v1[], p_keys key_v1[], p_card_inserts card_insert_v1[], p_cards card_image_v1[], p_lot_inserts lot_insert_v1[], p_lots lot_image_v1[], p_operations operation_v1[], p_postings posting_v1[], p_legs leg_v1[], p_redemption_inserts redemption_insert_v1[], p_redemptions redemption_image_v1[], p_counters counter_delta_v1[])
+ RETURNS integer[]
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v_missed integer[] := '{}';
+  v_held text[];
+  v_rows bigint;
+  v_expected bigint;
+begin
+  perform set_config('kafang.merchant_id', p_merchant, true);
+
+  -- 1. Lock and check. Fewer rows than guards: find the components they belong to, and leave all of their rows out.
+  select coalesce(array_agg(h.id), '{}') into v_held from (
+    select c.card_id as id from card c
+      join unnest(p_guards) g on g.kind = 'card' and g.id = c.card_id and g.version = c.version
+      where c.merchant_id = p_merchant
+      order by c.card_id
+      for no key update of c skip locked) h;
+  if cardinality(p_redemptions) > 0 then
+    select v_held || coalesce(array_agg(h.id), '{}') into v_held from (
+      select r.redemption_id as id from redemption r
+        join unnest(p_guards) g on g.kind = 'redemption' and g.id = r.redemption_id and g.version = r.version
+        where r.merchant_id = p_merchant
+        order by r.redemption_id
+        for no key update of r skip locked) h;
+  end if;
+  if cardinality(v_held) < cardinality(p_guards) then
+    select array_agg(distinct g.component) into v_missed from unnest(p_guards) g where g.id <> all (v_held);
+    p_keys := array(select r from unnest(p_keys) r where r.component <> all (v_missed));
+    p_card_inserts := array(select r from unnest(p_card_inserts) r where r.component <> all (v_missed));
+    p_cards := array(select r from unnest(p_cards) r where r.component <> all (v_missed));
+    p_lot_inserts := array(select r from unnest(p_lot_inserts) r where r.component <> all (v_missed));
+    p_lots := array(select r from unnest(p_lots) r where r.component <> all (v_missed));
+    p_operations := array(select r from unnest(p_operations) r where r.component <> all (v_missed));
+    p_postings := array(select r from unnest(p_postings) r where r.component <> all (v_missed));
+    p_legs := array(select r from unnest(p_legs) r where r.component <> all (v_missed));
+    p_redemption_inserts := array(select r from unnest(p_redemption_inserts) r where r.component <> all (v_missed));
+    p_redemptions := array(select r from unnest(p_redemptions) r where r.component <> all (v_missed));
+    p_counters := array(select r from unnest(p_counters) r where r.component <> all (v_missed));
+  end if;
+
+  -- 2. Keys first of all writes: a taken key fails the batch before anything else is done.
+  insert into idempotency_key
+      (merchant_id, key_hash, fingerprint, outcome, operation_id, http_status, answer, created_at)
+    select p_merchant, k.key_hash, k.fingerprint, k.outcome, k.operation_id, k.http_status, k.answer, k.created_at
+      from unnest(p_keys) k order by k.key_hash;
+
+  -- 3. New cards and lots, then the final images of those that exist.
+  if cardinality(p_card_inserts) > 0 then
+    insert into card (merchant_id, card_id, card_number, template_id, template_version, currency, status, version,
+        principal, bonus, activated_at, expires_at, expires_on, last_operation_at, created_at)
+      select p_merchant, c.card_id, c.card_number, c.template_id, c.template_version, c.currency, c.status, 1,
+          0, 0, c.activated_at, c.expires_at, c.expires_on, c.created_at, c.created_at
+        from unnest(p_card_inserts) c order by c.card_number;
+  end if;
+  update card c
+    set status = i.status, version = i.version, principal = i.principal, bonus = i.bonus, activated_at = i.activated_at,
+        expires_at = i.expires_at, expires_on = i.expires_on, last_operation_at = i.last_operation_at
+    from unnest(p_cards) i
+    where c.merchant_id = p_merchant and c.card_id = i.card_id;
+  get diagnostics v_rows = row_count;
+  if v_rows <> cardinality(p_cards) then
+    raise exception 'card images: % of %', v_rows, cardinality(p_cards) using errcode = 'KF003';
+  end if;
+  update lot l
+    set remaining = i.remaining
+    from unnest(p_lots) i
+    where l.merchant_id = p_merchant and l.card_id = i.card_id and l.lot_id = i.lot_id
+      and l.remaining = i.remaining_old;
+  get diagnostics v_rows = row_count;
+  if v_rows <> cardinality(p_lots) then
+    raise exception 'lot images: % of %', v_rows, cardinality(p_lots) using errcode = 'KF003';
+  end if;
+  if cardinality(p_lot_inserts) > 0 then
+    insert into lot (merchant_id, card_id, lot_id, account, unit, amount, remaining, expires_at, expires_on,
+        operation_id, created_at)
+      select p_merchant, l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on,
+          l.operation_id, l.created_at
+        from unnest(p_lot_inserts) l;
+  end if;
+
+  -- 4. The immutable records, parents first.
+  insert into operation (merchant_id, operation_id, kind, status, card_id, target_id, amount, currency, store_id,
+      legal_entity, terminal_id, operator, shift, receipt_no, request_no, business_date, occurred_at, recorded_at,
+      decided_at, decided_version, api_key_id, details)
+    select p_merchant, o.operation_id, o.kind, o.status, o.card_id, o.target_id, o.amount, o.currency, o.store_id,
+        o.legal_entity, o.terminal_id, o.operator, o.shift, o.receipt_no, o.request_no, o.business_date, o.occurred_at,
+        o.recorded_at, o.decided_at, o.decided_version, o.api_key_id, o.details
+      from unnest(p_operations) o;
+  if cardinality(p_redemption_inserts) > 0 then
+    insert into redemption (merchant_id, redemption_id, card_id, store_id, request_no, status, version, currency,
+        amount, refunded, lines, refunded_lines)
+      select p_merchant, r.redemption_id, r.card_id, r.store_id, r.request_no, r.status, r.version, r.currency,
+          r.amount, r.refunded, r.lines, r.refunded_lines
+        from unnest(p_redemption_inserts) r order by r.store_id, r.request_no;
+  end if;
+  insert into posting (merchant_id, operation_id, posting_no, from_account, to_account, unit, amount, card_id, lot_id,
+      legal_entity)
+    select p_merchant, p.operation_id, p.posting_no, p.from_account, p.to_account, p.unit, p.amount, p.card_id,
+        p.lot_id, p.legal_entity
+      from unnest(p_postings) p;
+  insert into leg (merchant_id, card_id, version, operation_id, status, principal_delta, bonus_delta, principal, bonus)
+    select p_merchant, g.card_id, g.version, g.operation_id, g.status, g.principal_delta, g.bonus_delta, g.principal,
+        g.bonus
+      from unnest(p_legs) g;
+
+  -- 5. Refunds change their redemption.
+  if cardinality(p_redemptions) > 0 then
+    update redemption r
+      set status = i.status, version = i.version, refunded = i.refunded, refunded_lines = i.refunded_lines
+      from unnest(p_redemptions) i
+      where r.merchant_id = p_merchant and r.redemption_id = i.redemption_id and r.version = i.version_old;
+    get diagnostics v_rows = row_count;
+    if v_rows <> cardinality(p_redemptions) then
+      raise exception 'redemption images: % of %', v_rows, cardinality(p_redemptions) using errcode = 'KF003';
+    end if;
+  end if;
+
+  -- 6. Shared counters: one summed delta each, never past the cap.
+  if cardinality(p_counters) > 0 then
+    update template_counter t
+      set used = t.used + d.delta
+      from (select x.template_id, x.counter, sum(x.delta)::bigint as delta
+              from unnest(p_counters) x
+              group by x.template_id, x.counter order by x.template_id, x.counter) d
+      where t.merchant_id = p_merchant and t.template_id = d.template_id and t.counter = d.counter
+        and (t.cap is null or t.used + d.delta <= t.cap);
+    get diagnostics v_rows = row_count;
+    select count(*) into v_expected from (select distinct x.template_id, x.counter from unnest(p_counters) x) d;
+    if v_rows <> v_expected then
+      raise exception 'a counter would pass its cap' using errcode = 'KF004';
+    end if;
+  end if;
+  return v_missed;
+end
+$function$;
+grant execute on function post_v1(text,guard_v1[],key_v1[],card_insert_v1[],card_image_v1[],lot_insert_v1[],lot_image_v1[],operation_v1[],posting_v1[],leg_v1[],redemption_insert_v1[],redemption_image_v1[],counter_delta_v1[]) to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.read_v1(p_merchant text, p_lock boolean, p_card_numbers text[], p_keys bytea[], p_request_stores text[], p_request_nos text[], p_operations text[], p_templates text[], OUT epoch bigint, OUT merchant_status text, OUT test_now timestamp with time zone, OUT clock timestamp with time zone, OUT cards card_row_v1[], OUT lots lot_row_v1[], OUT keys key_row_v1[], OUT request_nos request_no_row_v1[], OUT operations operation_row_v1[], OUT redemptions redemption_row_v1[], OUT postings posting_row_v1[], OUT counters counter_row_v1[])
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform set_config('kafang.merchant_id', p_merchant, true);
+  if p_lock then
+    perform 1 from card c
+      where c.merchant_id = p_merchant and c.card_number = any (p_card_numbers)
+      order by c.card_id
+      for no key update;
+  end if;
+
+  with found as materialized (
+    select c.* from card c where c.merchant_id = p_merchant and c.card_number = any (p_card_numbers)
+  )
+  select m.epoch, m.status, m.test_now, clock_timestamp(),
+    array(select row(f.card_id, f.card_number, f.template_id, f.template_version, f.currency, f.status, f.version,
+            f.principal, f.bonus, f.activated_at, f.expires_at, f.expires_on, f.last_operation_at,
+            f.created_at)::card_row_v1
+          from found f),
+    array(select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on)::lot_row_v1
+          from found f join lot l on l.merchant_id = p_merchant and l.card_id = f.card_id
+          where l.remaining > 0),
+    array(select row(k.key_hash, k.fingerprint, k.outcome, k.operation_id, k.http_status, k.answer,
+            k.created_at)::key_row_v1
+          from idempotency_key k where k.merchant_id = p_merchant and k.key_hash = any (p_keys)),
+    array(select row(r.store_id, r.request_no, r.redemption_id)::request_no_row_v1
+          from unnest(p_request_stores, p_request_nos) q (store_id, request_no)
+          join redemption r on r.merchant_id = p_merchant and r.store_id = q.store_id and r.request_no = q.request_no)
+    into epoch, merchant_status, test_now, clock, cards, lots, keys, request_nos
+    from merchant m where m.merchant_id = p_merchant;
+
+  if cardinality(p_operations) > 0 then
+    select
+      array(select row(o.operation_id, o.kind, o.status, o.card_id, o.store_id, o.amount, o.api_key_id,
+              (select u.operation_id from operation u where u.merchant_id = p_merchant and u.target_id = o.operation_id
+                 and u.status = 'accepted' and u.kind = 'reversal' limit 1))::operation_row_v1
+            from operation o where o.merchant_id = p_merchant and o.operation_id = any (p_operations)),
+      array(select row(r.redemption_id, r.card_id, r.store_id, r.request_no, r.status, r.version, r.currency, r.amount,
+              r.refunded, r.lines, r.refunded_lines, o.decided_at, o.business_date)::redemption_row_v1
+            from redemption r
+            join operation o on o.merchant_id = p_merchant and o.operation_id = r.redemption_id
+            where r.merchant_id = p_merchant and r.redemption_id = any (p_operations)),
+      array(select row(p.operation_id, p.posting_no, p.from_account, p.to_account, p.amount, p.lot_id)::posting_row_v1
+            from posting p
+            where p.merchant_id = p_merchant and p.operation_id = any (p_operations)
+            order by p.operation_id, p.posting_no),
+      -- Lots that those operations emptied, for what goes back into them.
+      lots || array(
+            select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on)::lot_row_v1
+            from lot l
+            where l.merchant_id = p_merchant and l.remaining = 0 and (l.card_id, l.lot_id) in (
+              select p.card_id, p.lot_id from posting p
+              where p.merchant_id = p_merchant and p.operation_id = any (p_operations)))
+      into operations, redemptions, postings, lots;
+  end if;
+  if cardinality(p_templates) > 0 then
+    counters := array(select row(t.template_id, t.counter, t.used, t.cap)::counter_row_v1
+      from template_counter t where t.merchant_id = p_merchant and t.template_id = any (p_templates));
+  end if;
+end
+$function$;
+grant execute on function read_v1(text,boolean,text[],bytea[],text[],text[],text[],text[]) to kafang_app;

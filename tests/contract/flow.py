@@ -1,0 +1,160 @@
+"""One walk through every route with the contract's own request examples; its answers are examples.
+
+`python -m tests.contract.flow` writes service/examples.json anew. Ids, card number, dates and
+the quote token are replaced by invented, stable ones, the same in requests and answers.
+"""
+
+import asyncio
+import json
+import re
+from itertools import count
+from typing import Any
+
+from tests.harness import contract
+from tests.harness import server as servers
+from tests.harness import tenant as tenants
+from tests.harness.client import Client
+from tests.harness.server import Server
+from tests.harness.tenant import Tenant
+
+FILE = servers.ROOT / "service" / "examples.json"
+ROUTES = {route.operation_id: route for route in contract.routes()}
+# A test clock only goes forward: the walk is ten years ahead of what the examples show.
+START, AHEAD_YEARS = "2036-03-01T06:15:00Z", 10
+ID = re.compile(r"\b([a-z]{3})_[0-9a-v]{26}\b")
+EXAMPLE_BODY = "_06f2k9v3c0a1b2c3d4e5f6g7h"
+EXAMPLE_NUMBER = "8800123412341237"
+EXAMPLE_TOKEN = "AAABnKZcMqAAAAAAAAAiYA2v0bQ1V4mJ8rXkT7yHc9w="  # invented
+LAST_CHARACTERS = "89abcdefghijklmnopqrstuv01234567"
+
+
+class Walk:
+    """Sends examples and keeps the first answer of each operation."""
+
+    def __init__(self, office: Client, pos: Client) -> None:
+        self.office = office
+        self.pos = pos
+        self.answers: dict[str, Any] = {}
+        self._keys = count(1)
+
+    async def send(self, operation_id: str, body: Any = None, **ids: str) -> dict[str, Any]:
+        """The answer to a route's example, changed by `body`; `ids` fill the path and the query."""
+        route = ROUTES[operation_id]
+        pos = not route.scope.startswith(("templates:", "cards:freeze", "test_clock:"))
+        client = self.pos if pos else self.office
+        query = ids.pop("query", "")
+        path = route.path.format(**ids) + query
+        if route.method == "GET":
+            answer = await client.get(path)
+        else:
+            key = f"POS12-20260301-{next(self._keys):06d}-1" if route.idempotent else None
+            answer = await client.post(path, {**route.example_body, **(body or {})}, key)
+        if answer.status not in route.answers:
+            raise RuntimeError(f"{operation_id}: {answer.status} {answer.body!r}")
+        self.answers.setdefault(operation_id, answer.json())
+        return dict(answer.json())
+
+
+async def walk(server: Server, tenant: Tenant) -> dict[str, Any]:
+    """Every operation's answer, as it was."""
+    office = Client(server.host, server.port, tenant.merchant_key)
+    pos = Client(server.host, server.port, tenant.pos_keys[0])
+    async with office, pos:
+        assert (await office.post("/v1/test-clock", {"now": START})).status == 200
+        steps = Walk(office, pos)
+        card_id, number = await _card(steps)
+        await _sales(steps, card_id, number)
+        await steps.send("freeze_card", card_id=card_id)
+        await steps.send("unfreeze_card", card_id=card_id)
+        await steps.send("get_statement", card_id=card_id)
+        await steps.send("move_test_clock", {"now": "2040-01-01T00:00:00Z"})
+        await steps.send("live")
+        await steps.send("ready")
+    return steps.answers
+
+
+async def _card(steps: Walk) -> tuple[str, str]:
+    template = await steps.send("create_card_template")
+    named = {"template_id": template["id"]}
+    await steps.send("get_card_template", **named)
+    await steps.send("list_card_templates", query="?limit=1")
+    issued = await steps.send("issue_card", named)
+    dormant = await steps.send("issue_card", {**named, "activate": False})
+    await steps.send("activate_card", card_id=dormant["id"])
+    await steps.send("create_top_up", card_id=issued["id"])
+    await steps.send("look_up_card", {"card_number": issued["card_number"]})
+    await steps.send("get_card", card_id=issued["id"])
+    return issued["id"], issued["card_number"]
+
+
+async def _sales(steps: Walk, card_id: str, number: str) -> None:
+    by_number = {"sources": [{"card_number": number}]}
+    await steps.send("quote_redemption", by_number)
+    sale = await steps.send("create_redemption", by_number)
+    await steps.send("find_redemptions", query=f"?request_no={sale['request_no']}")
+    await steps.send("get_redemption", redemption_id=sale["id"])
+    await steps.send("create_refund", redemption_id=sale["id"])
+    mistaken = {**by_number, "request_no": "POS12-20260301-000482"}
+    second = await steps.send("create_redemption", mistaken)
+    await steps.send("void_redemption", redemption_id=second["id"])
+    unanswered = {**ROUTES["create_redemption"].example_body, **by_number}
+    unanswered["request_no"] = "POS12-20260301-000483"
+    key = "POS12-20260301-000483-1"
+    assert (await steps.pos.post("/v1/redemptions", unanswered, key)).status == 201
+    await steps.send("create_reversal", {"idempotency_key": key})
+
+
+def invented(answers: dict[str, Any]) -> dict[str, Any]:
+    """The answers with stable, invented ids, card number, dates and token."""
+    number = answers["issue_card"]["card_number"]
+    text = json.dumps(answers, ensure_ascii=False)
+    text = text.replace(number, EXAMPLE_NUMBER)
+    masked = f"8800 **** **** {number[-4:]}"
+    text = text.replace(masked, f"8800 **** **** {EXAMPLE_NUMBER[-4:]}")
+    text = text.replace(answers["quote_redemption"]["quote_token"], EXAMPLE_TOKEN)
+    seen: dict[str, list[str]] = {}
+
+    def renamed(found: re.Match[str]) -> str:
+        known = seen.setdefault(found[1], [])
+        if found[0] not in known:
+            known.append(found[0])
+        return found[1] + EXAMPLE_BODY + LAST_CHARACTERS[known.index(found[0])]
+
+    text = ID.sub(renamed, text)
+    text = re.sub(r"\b(20\d\d)-", lambda year: f"{int(year[1]) - AHEAD_YEARS}-", text)
+    return dict(json.loads(text))
+
+
+def shape(value: Any) -> Any:
+    """A value's fields and kinds, without what it holds; a list is as its first item."""
+    if isinstance(value, dict):
+        return {name: shape(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value[:1]]
+    return type(value).__name__
+
+
+async def _main() -> dict[str, Any]:
+    with servers.running() as server:
+
+        def client_of(token: str) -> Client:
+            return Client(server.host, server.port, token)
+
+        tenant = await tenants.make(server.postgres.app_dsn, client_of)
+        return invented(await walk(server, tenant))
+
+
+def make() -> None:
+    """Write the examples; the server that makes them starts without, as old ones may not fit."""
+    before = FILE.read_text("utf-8") if FILE.exists() else "{}"
+    FILE.write_text("{}", "utf-8")
+    try:
+        made = json.dumps(asyncio.run(_main()), indent=2, ensure_ascii=False) + "\n"
+    except BaseException:
+        FILE.write_text(before, "utf-8")
+        raise
+    FILE.write_text(made, "utf-8")
+
+
+if __name__ == "__main__":
+    make()
