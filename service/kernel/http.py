@@ -31,8 +31,6 @@ BODY_MAX_BYTES = 2**20
 REPLAYED = {"Idempotent-Replayed": "true"}
 KEY_LENGTH = range(8, 129)
 
-Authenticate = Callable[[tokens.Token], Awaitable[Credential | None]]
-
 
 class Answer(NamedTuple):
     """What goes back: status, exact bytes, and whether they are a replay of an earlier answer."""
