@@ -74,7 +74,7 @@ async def read(
         list(operations),
         list(templates),
     )
-    return None if row is None else _snapshot(row)
+    return None if row is None or row["epoch"] is None else _snapshot(row)
 
 
 def _snapshot(row: asyncpg.Record) -> Snapshot:
@@ -83,7 +83,7 @@ def _snapshot(row: asyncpg.Record) -> Snapshot:
         lots.setdefault(lot[0], []).append(Lot(lot[1], lot[2], lot[4], lot[5], lot[6], lot[7]))
     allocations: dict[str, list[tuple[str, Account, int]]] = {}
     credited: dict[str, list[tuple[str, Account, int]]] = {}
-    for posting in row["postings"]:
+    for posting in row["postings"] or ():
         operation_id, _, source, target, amount, lot_id = posting
         if target == "sales":
             allocations.setdefault(operation_id, []).append((lot_id, source, amount))
@@ -96,11 +96,13 @@ def _snapshot(row: asyncpg.Record) -> Snapshot:
         cards={card[1]: Card(*[*card, tuple(lots.get(card[0], ()))]) for card in row["cards"]},
         keys={key[0]: Key(*key) for key in row["keys"]},
         request_nos={(taken[0], taken[1]): taken[2] for taken in row["request_nos"]},
-        targets={t[0]: Target(*[*t, tuple(credited.get(t[0], ()))]) for t in row["operations"]},
-        redemptions={
-            r[0]: _redemption(r, tuple(allocations.get(r[0], ()))) for r in row["redemptions"]
+        targets={
+            t[0]: Target(*[*t, tuple(credited.get(t[0], ()))]) for t in row["operations"] or ()
         },
-        counters={counter[0]: Counter(counter[2], counter[3]) for counter in row["counters"]},
+        redemptions={
+            r[0]: _redemption(r, tuple(allocations.get(r[0], ()))) for r in row["redemptions"] or ()
+        },
+        counters={counter[0]: Counter(counter[2], counter[3]) for counter in row["counters"] or ()},
     )
 
 

@@ -1,15 +1,16 @@
--- Everything a batch of one merchant is decided on, in one round trip and one snapshot.
+-- Everything a batch of one merchant is decided on, in one round trip.
 --
--- The tenant is set first; a statement of its own, because inside one statement the order is not defined. The single
--- SELECT that follows sees one snapshot, so a lot can't be older than its card's version. With p_lock the cards are
--- locked first, in id order, and the SELECT's snapshot is taken after the wait. It decides nothing.
+-- The tenant is set first; a statement of its own, because inside one statement the order is not defined. The SELECT that
+-- follows sees one snapshot, so a lot can't be older than its card's version. With p_lock the cards are locked first, in
+-- id order, and the snapshot is taken after the wait. What only refunds, reversals and issues need is read after it, and
+-- only for them: what can change there (redemptions, spent lots, counters) is compared again by the post. It decides nothing.
 create or replace function read_v1(
   p_merchant text, p_lock boolean, p_card_numbers text[], p_keys bytea[],
-  p_request_stores text[], p_request_nos text[], p_operations text[], p_templates text[])
-returns table (
-  epoch bigint, merchant_status text, test_now timestamptz, clock timestamptz,
-  cards card_row_v1[], lots lot_row_v1[], keys key_row_v1[], request_nos request_no_row_v1[],
-  operations operation_row_v1[], redemptions redemption_row_v1[], postings posting_row_v1[], counters counter_row_v1[])
+  p_request_stores text[], p_request_nos text[], p_operations text[], p_templates text[],
+  out epoch bigint, out merchant_status text, out test_now timestamptz, out clock timestamptz,
+  out cards card_row_v1[], out lots lot_row_v1[], out keys key_row_v1[], out request_nos request_no_row_v1[],
+  out operations operation_row_v1[], out redemptions redemption_row_v1[], out postings posting_row_v1[],
+  out counters counter_row_v1[])
 language plpgsql
 as $$
 begin
@@ -20,33 +21,29 @@ begin
       order by c.card_id
       for no key update;
   end if;
-  return query
-    with found as materialized (
-      select c.* from card c where c.merchant_id = p_merchant and c.card_number = any (p_card_numbers)
-    )
-    select m.epoch, m.status, m.test_now, clock_timestamp(),
-      array(select row(f.card_id, f.card_number, f.template_id, f.template_version, f.currency, f.status, f.version,
-              f.principal, f.bonus, f.activated_at, f.expires_at, f.expires_on, f.last_operation_at,
-              f.created_at)::card_row_v1
-            from found f),
-      array(select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at,
-              l.expires_on)::lot_row_v1
-            from found f join lot l on l.merchant_id = p_merchant and l.card_id = f.card_id
-            where l.remaining > 0
-            union all
-            select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at,
-              l.expires_on)::lot_row_v1
-            from lot l
-            where l.merchant_id = p_merchant and l.remaining = 0 and (l.card_id, l.lot_id) in (
-              select p.card_id, p.lot_id from posting p
-              where p.merchant_id = p_merchant and p.operation_id = any (p_operations))),
-      array(select row(k.key_hash, k.fingerprint, k.outcome, k.operation_id, k.http_status, k.answer,
-              k.created_at)::key_row_v1
-            from idempotency_key k where k.merchant_id = p_merchant and k.key_hash = any (p_keys)),
-      array(select row(r.store_id, r.request_no, r.redemption_id)::request_no_row_v1
-            from unnest(p_request_stores, p_request_nos) q (store_id, request_no)
-            join redemption r
-              on r.merchant_id = p_merchant and r.store_id = q.store_id and r.request_no = q.request_no),
+
+  with found as materialized (
+    select c.* from card c where c.merchant_id = p_merchant and c.card_number = any (p_card_numbers)
+  )
+  select m.epoch, m.status, m.test_now, clock_timestamp(),
+    array(select row(f.card_id, f.card_number, f.template_id, f.template_version, f.currency, f.status, f.version,
+            f.principal, f.bonus, f.activated_at, f.expires_at, f.expires_on, f.last_operation_at,
+            f.created_at)::card_row_v1
+          from found f),
+    array(select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on)::lot_row_v1
+          from found f join lot l on l.merchant_id = p_merchant and l.card_id = f.card_id
+          where l.remaining > 0),
+    array(select row(k.key_hash, k.fingerprint, k.outcome, k.operation_id, k.http_status, k.answer,
+            k.created_at)::key_row_v1
+          from idempotency_key k where k.merchant_id = p_merchant and k.key_hash = any (p_keys)),
+    array(select row(r.store_id, r.request_no, r.redemption_id)::request_no_row_v1
+          from unnest(p_request_stores, p_request_nos) q (store_id, request_no)
+          join redemption r on r.merchant_id = p_merchant and r.store_id = q.store_id and r.request_no = q.request_no)
+    into epoch, merchant_status, test_now, clock, cards, lots, keys, request_nos
+    from merchant m where m.merchant_id = p_merchant;
+
+  if cardinality(p_operations) > 0 then
+    select
       array(select row(o.operation_id, o.kind, o.status, o.card_id, o.store_id, o.amount, o.api_key_id,
               (select u.operation_id from operation u where u.merchant_id = p_merchant and u.target_id = o.operation_id
                  and u.status = 'accepted' and u.kind = 'reversal' limit 1))::operation_row_v1
@@ -60,9 +57,19 @@ begin
             from posting p
             where p.merchant_id = p_merchant and p.operation_id = any (p_operations)
             order by p.operation_id, p.posting_no),
-      array(select row(t.template_id, t.counter, t.used, t.cap)::counter_row_v1
-            from template_counter t where t.merchant_id = p_merchant and t.template_id = any (p_templates))
-    from merchant m where m.merchant_id = p_merchant;
+      -- Lots that those operations emptied, for what goes back into them.
+      lots || array(
+            select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on)::lot_row_v1
+            from lot l
+            where l.merchant_id = p_merchant and l.remaining = 0 and (l.card_id, l.lot_id) in (
+              select p.card_id, p.lot_id from posting p
+              where p.merchant_id = p_merchant and p.operation_id = any (p_operations)))
+      into operations, redemptions, postings, lots;
+  end if;
+  if cardinality(p_templates) > 0 then
+    counters := array(select row(t.template_id, t.counter, t.used, t.cap)::counter_row_v1
+      from template_counter t where t.merchant_id = p_merchant and t.template_id = any (p_templates));
+  end if;
 end
 $$;
 

@@ -18,11 +18,12 @@ from tests.ledger.rules.kit import both, caught, schema_of, shop
 
 GATE = 311
 # Stops the read where its statements meet: the one place where something may come in between.
-PAUSED = (("  return query\n", f"  perform pg_advisory_xact_lock({GATE});\n  return query\n"),)
+SELECT = "  with found as materialized (\n"
+PAUSED = ((SELECT, f"  perform pg_advisory_xact_lock({GATE});\n{SELECT}"),)
 LOTS_FIRST = (
     ("as $$\nbegin\n", "as $$\ndeclare\n  v_lots lot_row_v1[];\nbegin\n"),
     (
-        "  return query\n",
+        SELECT,
         f"""  v_lots := array(
     select row(
       l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on
@@ -30,13 +31,12 @@ LOTS_FIRST = (
     from card c join lot l on l.merchant_id = p_merchant and l.card_id = c.card_id
     where c.merchant_id = p_merchant and c.card_number = any (p_card_numbers));
   perform pg_advisory_xact_lock({GATE});
-  return query
-""",
+{SELECT}""",
     ),
     ("array(select row(l.card_id", "case when true then v_lots else array(select row(l.card_id"),
     (
-        "= any (p_operations))),\n      array(select row(k.",
-        "= any (p_operations))) end,\n      array(select row(k.",
+        "where l.remaining > 0),\n    array(select row(k.",
+        "where l.remaining > 0) end,\n    array(select row(k.",
     ),
 )
 

@@ -102,7 +102,7 @@ async def test_rule_07_a_duplicate_joins_the_first(
             assert await merchant.held() == 90
 
 
-SORTED = "where k.component <> all (v_missed) order by k.key_hash"
+SORTED = "from unnest(p_keys) k order by k.key_hash"
 UNSORTED = ((SORTED, SORTED.removesuffix(" order by k.key_hash")),)
 TAKE_KEY = """
 insert into idempotency_key (merchant_id, key_hash, fingerprint, outcome, http_status, created_at)

@@ -15,7 +15,7 @@ GATED = (
         """  if cardinality(p_counters) > 0 and not exists (
     select from template_counter t where t.merchant_id = p_merchant
     for no key update skip locked) then
-    select array_agg(distinct c.component) into v_missed from unnest(p_counters) c;
+    return array(select distinct c.component from unnest(p_counters) c);
   end if;
   -- 2. Keys first""",
     ),
