@@ -1,0 +1,136 @@
+"""What provokes the refusals that look something up first, with a merchant to look for it."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+
+from schemas.cards import CardCreate, CardLookup
+from schemas.merchants import TestClockMove
+from schemas.reversals import ReversalCreate
+from schemas.templates import CardTemplateCreate
+from service import health
+from service.cards import operations as cards
+from service.ledger import door
+from service.ledger.batch import Relocate
+from service.ledger.commands import Freeze
+from service.ledger.reading import reading
+from service.ledger.writer import NumberTakenError
+from service.merchants import routes as merchants
+from service.redemptions import operations as redemptions
+from service.reversals import routes as reversals
+from service.templates import operations as templates
+from tests.ledger.rules.kit import Shop
+
+NOBODY = "mer_" + "0" * 26
+PATH = {
+    "template_id": "tpl_" + "0" * 26,
+    "card_id": "crd_" + "0" * 26,
+    "redemption_id": "rdm_" + "0" * 26,
+}
+How = Callable[[Shop], Awaitable[Any]]
+
+
+def call(merchant: Shop, merchant_id: str = "", writer: Any = None) -> Any:
+    """A request of the merchant's key, or of one of a merchant that isn't there."""
+    credential = msgspec.structs.replace(
+        merchant.credential, merchant_id=merchant_id or merchant.merchant_id
+    )
+    return SimpleNamespace(
+        credential=credential,
+        state=SimpleNamespace(
+            pool=merchant.pool,
+            terms=merchant.terms,
+            writer=writer or merchant.writer,
+            door_keys=door.Keys.of(b"s" * 32),
+        ),
+        path=PATH,
+        query=SimpleNamespace(cursor=None, limit=10),
+        request_id="req_1",
+        idempotency_key="key-00000001",
+        route="x",
+    )
+
+
+async def taken(*_: Any) -> Any:
+    """Every number is in use."""
+    raise NumberTakenError
+
+
+async def moved(*_: Any) -> Any:
+    """What was looked up is out of date again."""
+    return Relocate()
+
+
+async def read_as_nobody(merchant: Shop) -> Any:
+    """The tenant of the credential is gone."""
+    async with reading(call(merchant, NOBODY), "cards:read"):
+        pass
+
+
+async def write_as_nobody(merchant: Shop) -> Any:
+    """The same, at the writer."""
+    command = merchant.command(Freeze(None), None)
+    command.credential = msgspec.structs.replace(merchant.credential, merchant_id=NOBODY)
+    return await merchant.writer.submit(command)
+
+
+async def find_nothing(merchant: Shop) -> Any:
+    """A quote of a merchant that isn't there."""
+    return await door.consider(call(merchant, NOBODY), "cards:freeze", Freeze(None), "8", None)
+
+
+def publish(merchant: Shop) -> Awaitable[Any]:
+    """A template in another currency."""
+    body = {"name": "金卡", "currency": "USD", "holder": "named", "max_balance": 100}
+    body |= {"numbering": {"prefix": "8800", "digits": 16}}
+    return templates.create(call(merchant), msgspec.convert(body, CardTemplateCreate))
+
+
+def without_database(_: Shop) -> Awaitable[Any]:
+    """A pool that is closed."""
+    return health.ready(SimpleNamespace(pool=None))
+
+
+def clock_back(merchant: Shop) -> Awaitable[Any]:
+    """A clock in the past."""
+    return merchants.move(call(merchant), TestClockMove(datetime(2020, 1, 1, tzinfo=UTC)))
+
+
+def reverse(key: str, writer: Any = None) -> How:
+    """A reversal of a key."""
+    return lambda merchant: reversals.create(
+        call(merchant, writer=writer), ReversalCreate(idempotency_key=key)
+    )
+
+
+def issue(template_id: str = "", writer: Any = None) -> How:
+    """A card, of the merchant's template if no other is named."""
+    return lambda merchant: cards.issue(
+        call(merchant, writer=writer), CardCreate(template_id or merchant.template_id)
+    )
+
+
+CASES: list[tuple[str, str, How]] = [
+    ("service.cards.operations.issue", "not_found", issue(PATH["template_id"])),
+    ("service.cards.operations.issue", "unavailable", issue(writer=SimpleNamespace(submit=taken))),
+    ("service.cards.operations.look_up", "card_not_found",
+     lambda m: cards.look_up(call(m), CardLookup("88000000"))),
+    ("service.cards.operations.read", "not_found", lambda m: cards.read(call(m), None)),
+    ("service.cards.operations.statement", "not_found", lambda m: cards.statement(call(m), None)),
+    ("service.health.ready", "unavailable", without_database),
+    ("service.ledger.door.consider", "not_found", find_nothing),
+    ("service.ledger.door.locate", "not_found",
+     lambda m: door.locate(call(m), "ledger.locate_card", "crd_0")),
+    ("service.ledger.reading.reading", "unauthenticated", read_as_nobody),
+    ("service.ledger.writer.Writer._decide_and_post", "unauthenticated", write_as_nobody),
+    ("service.merchants.routes.move", "contradiction clock_moves_forward", clock_back),
+    ("service.redemptions.operations.read", "not_found", lambda m: redemptions.read(call(m), None)),
+    ("service.reversals.routes.create", "contradiction", reverse("key-00000001")),
+    ("service.reversals.routes.create", "unavailable",
+     reverse("key-00000002", SimpleNamespace(submit=moved))),
+    ("service.templates.operations.create", "contradiction currency_mismatch", publish),
+    ("service.templates.operations.read", "not_found", lambda m: templates.read(call(m), None)),
+]  # fmt: skip
