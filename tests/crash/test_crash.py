@@ -27,7 +27,9 @@ from tests.crash.run import ACKNOWLEDGED_MIN, IN_FLIGHT_MIN, Plan, run
 from tests.crash.tables import Leg, Tables
 from tests.harness import server as servers
 from tests.harness import tenant as tenants
+from tests.harness.client import Client
 from tests.harness.server import Server
+from tests.harness.tenant import Tenant
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
 
@@ -108,6 +110,19 @@ async def test_a_leftover_process_is_reported(
         stray.kill()
         stray.wait()
         await asyncio.to_thread(servers.stop, server)
+
+
+async def test_a_seal_breaks_with_any_change(
+    postgres: embedded.Server, tenant: Tenant, office: Client
+) -> None:
+    async def sealed() -> str:
+        return await tables.seal(postgres.owner_dsn, tenant.merchant_id)
+
+    await tenants.make_card(office, tenant, 0, "first-card")
+    before = await sealed()
+    assert await sealed() == before
+    await tenants.make_card(office, tenant, 0, "second-card")
+    assert await sealed() != before
 
 
 # The checker: what a crew really did, and then each lie it must report.
