@@ -721,7 +721,8 @@ begin
             f.principal, f.bonus, f.activated_at, f.expires_at, f.expires_on, f.last_operation_at,
             f.created_at)::card_row_v1
           from found f),
-    array(select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on)::lot_row_v1
+    array(select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at,
+            l.expires_on)::lot_row_v1
           from found f join lot l on l.merchant_id = p_merchant and l.card_id = f.card_id
           where l.remaining > 0),
     array(select row(k.key_hash, k.fingerprint, k.outcome, k.operation_id, k.http_status, k.answer,
@@ -750,7 +751,8 @@ begin
             order by p.operation_id, p.posting_no),
       -- Lots that those operations emptied, for what goes back into them.
       lots || array(
-            select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on)::lot_row_v1
+            select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at,
+              l.expires_on)::lot_row_v1
             from lot l
             where l.merchant_id = p_merchant and l.remaining = 0 and (l.card_id, l.lot_id) in (
               select p.card_id, p.lot_id from posting p

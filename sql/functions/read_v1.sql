@@ -1,9 +1,10 @@
 -- Everything a batch of one merchant is decided on, in one round trip.
 --
--- The tenant is set first; a statement of its own, because inside one statement the order is not defined. The SELECT that
--- follows sees one snapshot, so a lot can't be older than its card's version. With p_lock the cards are locked first, in
--- id order, and the snapshot is taken after the wait. What only refunds, reversals and issues need is read after it, and
--- only for them: what can change there (redemptions, spent lots, counters) is compared again by the post. It decides nothing.
+-- The tenant is set first; a statement of its own, because inside one statement the order is not defined. The SELECT
+-- that follows sees one snapshot, so a lot can't be older than its card's version. With p_lock the cards are locked
+-- first, in id order, and the snapshot is taken after the wait. What only refunds, reversals and issues need is read
+-- after it, and only for them: what can change there (redemptions, spent lots, counters) is compared again by the post.
+-- It decides nothing.
 create or replace function read_v1(
   p_merchant text, p_lock boolean, p_card_numbers text[], p_keys bytea[],
   p_request_stores text[], p_request_nos text[], p_operations text[], p_templates text[],
@@ -30,7 +31,8 @@ begin
             f.principal, f.bonus, f.activated_at, f.expires_at, f.expires_on, f.last_operation_at,
             f.created_at)::card_row_v1
           from found f),
-    array(select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on)::lot_row_v1
+    array(select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at,
+            l.expires_on)::lot_row_v1
           from found f join lot l on l.merchant_id = p_merchant and l.card_id = f.card_id
           where l.remaining > 0),
     array(select row(k.key_hash, k.fingerprint, k.outcome, k.operation_id, k.http_status, k.answer,
@@ -59,7 +61,8 @@ begin
             order by p.operation_id, p.posting_no),
       -- Lots that those operations emptied, for what goes back into them.
       lots || array(
-            select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on)::lot_row_v1
+            select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at,
+              l.expires_on)::lot_row_v1
             from lot l
             where l.merchant_id = p_merchant and l.remaining = 0 and (l.card_id, l.lot_id) in (
               select p.card_id, p.lot_id from posting p

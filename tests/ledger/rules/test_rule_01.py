@@ -18,7 +18,8 @@ ARMS_CHECK_THEMSELVES = (
         "and c.card_id = i.card_id and c.version = i.version - 1;",
     ),
     (
-        "raise exception 'card images: % of %', v_rows, cardinality(p_cards) using errcode = 'KF003'",
+        "raise exception 'card images: % of %', v_rows, cardinality(p_cards)"
+        " using errcode = 'KF003'",
         "null",
     ),
     ("from unnest(p_legs) g;", "from unnest(p_legs) g on conflict do nothing;"),
