@@ -1,13 +1,28 @@
 """Cards as the API shows them."""
 
-from datetime import date, datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from schemas.common import Account, CardNumber, Currency, Id
+from schemas.common import (
+    Account,
+    BusinessDate,
+    CardNumber,
+    CardVersion,
+    Currency,
+    ExpiresOn,
+    Id,
+    Instant,
+    MaskedNumber,
+)
 
-CardStatus = Literal["created", "active", "frozen", "expired"]
+CardStatus = Annotated[
+    Literal["created", "active", "frozen", "expired"],
+    Meta(
+        description="created: not activated yet. frozen: gives and takes nothing, but refunds "
+        "land. expired: its validity is over, the balance is kept."
+    ),
+]
 
 
 class CardCreate(Struct, forbid_unknown_fields=True):
@@ -32,9 +47,9 @@ class CardLookup(Struct, forbid_unknown_fields=True):
 class Balances(Struct):
     """What can be spent now, in minor units: lapsed value is not in it."""
 
-    principal: int
-    bonus: int
-    total: int
+    principal: Annotated[int, Meta(description="Of what was paid in.")]
+    bonus: Annotated[int, Meta(description="Of what was given on top.")]
+    total: Annotated[int, Meta(description="Principal and bonus.")]
     currency: Currency
 
 
@@ -43,26 +58,24 @@ class Lot(Struct):
 
     id: str
     account: Account
-    amount: int
-    remaining: int
-    expires_on: Annotated[
-        date | None, Meta(description="Last day it can be spent, in the merchant's time zone.")
-    ]
+    amount: Annotated[int, Meta(description="As credited, in minor units.")]
+    remaining: Annotated[int, Meta(description="What is left of it.")]
+    expires_on: ExpiresOn
 
 
 class Card(Struct):
     """A card as of `version`; every answer that touches a card carries version and balances."""
 
     id: str
-    masked_number: str
+    masked_number: MaskedNumber
     template_id: str
-    template_version: int
+    template_version: Annotated[int, Meta(description="The rules the card was issued under.")]
     status: CardStatus
-    version: Annotated[int, Meta(ge=1)]
+    version: CardVersion
     balances: Balances
-    activated_at: datetime | None
-    expires_on: date | None
-    created_at: datetime
+    activated_at: Instant | None
+    expires_on: ExpiresOn
+    created_at: Instant
 
 
 class CardDetail(Card, kw_only=True):
@@ -81,26 +94,40 @@ class CardAfter(Struct):
     """A card right after an operation."""
 
     card_id: str
-    masked_number: str
-    version: int
+    masked_number: MaskedNumber
+    version: CardVersion
     balances: Balances
 
 
 class StatementLine(Struct):
     """One leg: what an operation did to this card and the balances after it."""
 
-    version: int
+    version: CardVersion
     operation_id: str
-    kind: str
-    recorded_at: datetime
-    business_date: date
+    kind: Annotated[
+        Literal[
+            "issue",
+            "activate",
+            "top_up",
+            "redeem",
+            "refund",
+            "void",
+            "reversal",
+            "freeze",
+            "unfreeze",
+            "lapse",
+        ],
+        Meta(description="What happened; lapse: a bonus that was past its time was taken off."),
+    ]
+    recorded_at: Instant
+    business_date: BusinessDate
     store_id: str | None
     receipt_no: str | None
-    principal_delta: int
-    bonus_delta: int
-    principal: int
-    bonus: int
-    status: str
+    principal_delta: Annotated[int, Meta(description="What the operation added or took.")]
+    bonus_delta: Annotated[int, Meta(description="What the operation added or took.")]
+    principal: Annotated[int, Meta(description="After the operation.")]
+    bonus: Annotated[int, Meta(description="After the operation.")]
+    status: Annotated[CardStatus, Meta(description="After the operation.")]
 
 
 class Statement(Struct):

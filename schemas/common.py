@@ -1,5 +1,6 @@
 """Field types that several nouns share."""
 
+from datetime import date, datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -45,7 +46,28 @@ CardNumber = Annotated[
     ),
 ]
 Id = Annotated[str, Meta(min_length=30, max_length=30, pattern=r"^[a-z]{3}_[0-9a-v]{26}$(?!\n)")]
-Account = Literal["principal", "bonus"]
+Account = Annotated[
+    Literal["principal", "bonus"],
+    Meta(description="principal: what was paid in. bonus: what was given on top."),
+]
+Instant = Annotated[datetime, Meta(tz=True, description="UTC, RFC 3339.")]
+BusinessDate = Annotated[
+    date, Meta(description="The store's business day: it ends at the store's cut-off hour.")
+]
+ExpiresOn = Annotated[
+    date | None,
+    Meta(description="Last day it is good, in the merchant's time zone; null: it never expires."),
+]
+CardVersion = Annotated[
+    int, Meta(ge=1, description="Raised by every change of the card; the order of its statement.")
+]
+MaskedNumber = Annotated[
+    str,
+    Meta(
+        description="For receipts and screens; the whole number is shown when a card is issued.",
+        examples=["8800 **** **** 1237"],
+    ),
+]
 
 
 class Amount(Struct, forbid_unknown_fields=True):

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from schemas.common import Instant
+
 
 class TestClockMove(Struct, forbid_unknown_fields=True):
     """Move the clock of a test tenant forward: expiry and lapses can be tried in minutes."""
@@ -24,4 +26,4 @@ class TestClock(Struct):
 
     __test__ = False
 
-    now: datetime
+    now: Instant

@@ -1,17 +1,17 @@
 """Redemptions, their quotes and their refunds."""
 
-from datetime import date, datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
 from schemas.cards import CardAfter
 from schemas.common import (
-    AMOUNT_MAX,
     Account,
     Amount,
+    BusinessDate,
     CardNumber,
     Id,
+    Instant,
     Label,
     Minor,
     PositiveMinor,
@@ -21,7 +21,10 @@ from schemas.common import (
 )
 from schemas.problems import Reason
 
-RedemptionStatus = Literal["captured", "partly_refunded", "refunded", "voided", "refused"]
+RedemptionStatus = Annotated[
+    Literal["captured", "partly_refunded", "refunded", "voided", "refused"],
+    Meta(description="refused: an attempt that took nothing; its reasons tell why."),
+]
 
 
 class Source(Struct, forbid_unknown_fields=True):
@@ -38,13 +41,13 @@ class Line(Struct, forbid_unknown_fields=True):
     """
 
     line_id: Label
-    sku: Label
-    quantity: Annotated[int, Meta(ge=1, le=1_000_000)]
-    list_price: Minor
-    total: Minor
-    discount: Minor = 0
-    tax: Annotated[int, Meta(ge=0, le=AMOUNT_MAX)] = 0
-    category: Label | None = None
+    sku: Annotated[Label, Meta(description="The article, as the till knows it.")]
+    quantity: Annotated[int, Meta(ge=1, le=1_000_000, description="Pieces.")]
+    list_price: Annotated[Minor, Meta(description="Of one piece, in minor units.")]
+    total: Annotated[Minor, Meta(description="Of the line; must add up, in minor units.")]
+    discount: Annotated[Minor, Meta(description="Off the whole line, in minor units.")] = 0
+    tax: Annotated[Minor, Meta(description="On top of the line; 0 when prices include it.")] = 0
+    category: Annotated[Label | None, Meta(description="For rules by kind of article.")] = None
 
 
 class QuoteRequest(Struct, forbid_unknown_fields=True):
@@ -67,7 +70,10 @@ class RedemptionCreate(Struct, forbid_unknown_fields=True):
     ] = None
     lines: Annotated[list[Line], Meta(max_length=200)] = field(default_factory=list)
     till: Till | None = None
-    quote_token: Annotated[str, Meta(max_length=200)] | None = None
+    quote_token: Annotated[
+        Annotated[str, Meta(max_length=200)] | None,
+        Meta(description="From a quote: refuse when its terms moved or its time is over."),
+    ] = None
     expected_payable: Annotated[
         Minor | None, Meta(description="Refuse when the payable differs.")
     ] = None
@@ -79,7 +85,7 @@ class Allocation(Struct):
     card_id: str
     account: Account
     lot_id: str
-    value: int
+    value: Annotated[int, Meta(description="Minor units of the currency.")]
 
 
 class Redemption(Struct):
@@ -89,8 +95,8 @@ class Redemption(Struct):
     status: RedemptionStatus
     request_no: str
     store_id: str
-    business_date: date
-    recorded_at: datetime
+    business_date: BusinessDate
+    recorded_at: Instant
     amount: Amount
     refunded: Total
     allocations: list[Allocation]
@@ -108,12 +114,14 @@ class RedemptionList(Struct):
 class Quote(Struct):
     """What a redemption would do now. `accepted` false lists every reason against it."""
 
-    accepted: bool
+    accepted: Annotated[bool, Meta(description="Whether a redemption would go through now.")]
     payable: Total
     allocations: list[Allocation]
     reasons: list[Reason]
-    quote_token: str | None
-    expires_at: datetime | None
+    quote_token: Annotated[
+        str | None, Meta(description="Send it with the redemption; null when not accepted.")
+    ]
+    expires_at: Annotated[Instant | None, Meta(description="When the token ends.")]
 
 
 class LineRefund(Struct, forbid_unknown_fields=True):
@@ -152,6 +160,6 @@ class Refund(Struct):
     amount: Amount
     left: Total
     allocations: list[Allocation]
-    business_date: date
-    recorded_at: datetime
+    business_date: BusinessDate
+    recorded_at: Instant
     card: CardAfter

@@ -1,12 +1,11 @@
 """Reversal by idempotency key (冲正): what a till sends when it never got an answer."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from schemas.cards import CardAfter
-from schemas.common import Total
+from schemas.common import Instant, Total
 from schemas.redemptions import Allocation
 
 
@@ -33,9 +32,12 @@ class Reversal(Struct):
     """
 
     id: str
-    outcome: Literal["reversed", "nothing_to_reverse", "blocked"]
-    target_id: str | None
+    outcome: Annotated[
+        Literal["reversed", "nothing_to_reverse", "blocked"],
+        Meta(description="In each case the key has no effect any more, and never will."),
+    ]
+    target_id: Annotated[str | None, Meta(description="The operation the key had led to.")]
     amount: Total | None
     allocations: list[Allocation]
-    recorded_at: datetime
+    recorded_at: Instant
     card: CardAfter | None

@@ -1,11 +1,10 @@
 """Card templates: the product a merchant's cards are issued from."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from schemas.common import Currency, Id, Name, PositiveMinor
+from schemas.common import Currency, Id, Instant, Name, PositiveMinor
 
 Period = Annotated[
     str,
@@ -17,14 +16,27 @@ Period = Annotated[
         examples=["P3Y"],
     ),
 ]
-DrawdownPolicy = Literal["bonus_first", "principal_first", "pro_rata"]
+DrawdownPolicy = Annotated[
+    Literal["bonus_first", "principal_first", "pro_rata"],
+    Meta(
+        description="Which account pays first; pro_rata: both, in proportion to what they hold. "
+        "Inside an account the lot that expires first pays first."
+    ),
+]
 
 
 class Numbering(Struct, forbid_unknown_fields=True):
     """How card numbers are made: prefix, random digits from a secure source, Luhn digit."""
 
     prefix: Annotated[
-        str, Meta(pattern=r"^[0-9]{1,8}$(?!\n)", min_length=1, max_length=8, examples=["8800"])
+        str,
+        Meta(
+            pattern=r"^[0-9]{1,8}$(?!\n)",
+            min_length=1,
+            max_length=8,
+            description="What every number begins with.",
+            examples=["8800"],
+        ),
     ]
     digits: Annotated[
         int, Meta(ge=12, le=24, description="Length of the whole number.", examples=[16])
@@ -41,8 +53,13 @@ class Validity(Struct, forbid_unknown_fields=True):
 class StoreScope(Struct, forbid_unknown_fields=True):
     """Which stores redeem the card. `ids` is empty for `all`."""
 
-    mode: Literal["all", "include", "exclude"] = "all"
-    ids: Annotated[list[Id], Meta(max_length=5000)] = field(default_factory=list)
+    mode: Annotated[
+        Literal["all", "include", "exclude"],
+        Meta(description="include: only at `ids`. exclude: everywhere but at `ids`."),
+    ] = "all"
+    ids: Annotated[list[Id], Meta(max_length=5000, description="Stores.")] = field(
+        default_factory=list
+    )
 
 
 class TopUpStep(Struct, forbid_unknown_fields=True):
@@ -53,7 +70,9 @@ class TopUpStep(Struct, forbid_unknown_fields=True):
 
     pay: PositiveMinor
     bonus: PositiveMinor
-    bonus_validity: Period | None = None
+    bonus_validity: Annotated[
+        Period | None, Meta(description="From the top-up on; null: the bonus never lapses.")
+    ] = None
 
 
 class CardTemplateCreate(Struct, forbid_unknown_fields=True):
@@ -70,17 +89,20 @@ class CardTemplateCreate(Struct, forbid_unknown_fields=True):
     validity: Validity | None = None
     stores: StoreScope = field(default_factory=StoreScope)
     top_up_rules: Annotated[list[TopUpStep], Meta(max_length=50)] = field(default_factory=list)
-    max_cards: Annotated[int, Meta(ge=1, le=100_000_000)] | None = None
+    max_cards: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000_000)] | None,
+        Meta(description="How many cards may be issued; null: as many as there are numbers for."),
+    ] = None
 
 
 class CardTemplate(Struct):
     """A published version of a template."""
 
     id: str
-    version: int
+    version: Annotated[int, Meta(description="Cards keep the version they were issued under.")]
     status: Literal["published"]
     rules: CardTemplateCreate
-    published_at: datetime
+    published_at: Instant
 
 
 class CardTemplateList(Struct):

@@ -1,12 +1,11 @@
 """Top-ups: value in, from a payment taken elsewhere."""
 
-from datetime import date, datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from schemas.cards import CardAfter, Lot
-from schemas.common import Amount, Id, Label, Till, Total
+from schemas.common import Amount, BusinessDate, Id, Instant, Label, Till, Total
 
 Tender = Literal["cash", "bank_card", "wechat_pay", "alipay", "bank_transfer", "other"]
 
@@ -39,7 +38,7 @@ class TopUp(Struct):
     tender: Tender
     payment_reference: str | None
     store_id: str
-    business_date: date
-    recorded_at: datetime
+    business_date: BusinessDate
+    recorded_at: Instant
     lots: list[Lot]
     card: CardAfter
