@@ -749,12 +749,14 @@ begin
             from posting p
             where p.merchant_id = p_merchant and p.operation_id = any (p_operations)
             order by p.operation_id, p.posting_no),
-      -- Lots that those operations emptied, for what goes back into them.
+      -- Lots of those operations that were empty when the card was read, for what goes back into them; one that has
+      -- been filled since, too: the post then finds that the card has moved.
       lots || array(
             select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at,
               l.expires_on)::lot_row_v1
             from lot l
-            where l.merchant_id = p_merchant and l.remaining = 0 and (l.card_id, l.lot_id) in (
+            where l.merchant_id = p_merchant
+              and not exists (select from unnest(lots) x where x.lot_id = l.lot_id) and (l.card_id, l.lot_id) in (
               select p.card_id, p.lot_id from posting p
               where p.merchant_id = p_merchant and p.operation_id = any (p_operations)))
       into operations, redemptions, postings, lots;

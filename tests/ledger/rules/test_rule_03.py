@@ -12,6 +12,7 @@ from service.cards import store as cards
 from service.kernel import database as databases
 from service.kernel import embedded
 from service.ledger import snapshot as snapshots
+from service.ledger.commands import Refund
 from service.ledger.reading import Reading, reading
 from tests.ledger.rules import kit
 from tests.ledger.rules.kit import both, caught, schema_of, shop
@@ -63,6 +64,38 @@ async def test_rule_03_lots_are_never_older_than_their_version(
         with caught(twin, "older than their version"):
             lots = sum(lot.remaining for lot in found.lots)
             assert lots == found.principal == 70, "lots are older than their version"
+
+
+SECOND = "  if cardinality(p_operations) > 0 then\n"
+PAUSED_BETWEEN = ((SECOND, f"  perform pg_advisory_xact_lock({GATE});\n{SECOND}"),)
+UNREAD = "not exists (select from unnest(lots) x where x.lot_id = l.lot_id)"
+ONLY_IF_STILL_EMPTY = (*PAUSED_BETWEEN, (UNREAD, "l.remaining = 0"))
+
+
+@both(ONLY_IF_STILL_EMPTY)
+async def test_rule_03_a_lot_is_read_once_whatever_becomes_of_it(
+    database: embedded.Server, twin: kit.Swaps | None
+) -> None:
+    """A lot is empty for the first statement, and given back into before the second looks."""
+    schema = await schema_of(database, "read_v1", twin or PAUSED_BETWEEN)
+    dials = kit.connect(database, schema), kit.admin(database), kit.admin(database)
+    async with shop(database) as merchant, kit.lines(*dials) as (reader, gate, watcher):
+        card = await merchant.card(100)
+        sold = await merchant.redeem(card, 100)
+        command = merchant.command(Refund(sold["id"], 10, "CNY", {}, None), card)
+        await gate.execute("select pg_advisory_lock($1)", GATE)
+        read = snapshots.read(reader, merchant.merchant_id, [command], lock=False)
+        task = asyncio.create_task(read)
+        assert not await kit.done_or_waits(watcher, task, reader.get_server_pid())
+        await merchant.refund(card, sold["id"], 40)
+        await gate.execute("select pg_advisory_unlock($1)", GATE)
+        state = await task
+        assert state is not None
+        with caught(twin, "lost between two statements"):
+            lots = [lot.lot_id for lot in state.cards[card.number].lots]
+            needed = {entry[0] for entry in state.redemptions[sold["id"]].allocation}
+            assert needed == set(lots), "a lot was lost between two statements"
+            assert len(lots) == len(set(lots))
 
 
 class Between:

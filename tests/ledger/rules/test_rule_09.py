@@ -13,7 +13,13 @@ from tests.ledger.rules.kit import both, caught, schema_of, shop
 
 SET = "  perform set_config('kafang.merchant_id', p_merchant, true);\n"
 NOT_SET = ((SET, ""),)
-SET_TOO_LATE = ((SET, ""), ("  if cardinality(p_operations) > 0 then\n", f"{SET}  if cardinality(p_operations) > 0 then\n"))
+SET_TOO_LATE = (
+    (SET, ""),
+    (
+        "  if cardinality(p_operations) > 0 then\n",
+        f"{SET}  if cardinality(p_operations) > 0 then\n",
+    ),
+)
 SET_FOR_THE_SESSION = ((SET, SET.replace("true", "false")),)
 
 
