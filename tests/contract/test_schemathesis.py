@@ -1,0 +1,185 @@
+"""Generated requests against the running service: nothing undeclared comes back.
+
+Half-random requests rarely name what exists, so real ids, an existing store and the contract's own
+examples are mixed in; each operation must succeed at least once, else it was not tested.
+"""
+
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from itertools import count
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import Struct
+from schemathesis import Case, GenerationMode
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi import checks
+
+from service.kernel.embedded import Server as Postgres
+from tests.api import shop
+from tests.conftest import ClientOf, require_whole
+from tests.contract.flow import EXAMPLE_NUMBER, ROUTES
+from tests.contract.test_openapi import DOCUMENT, OPERATIONS
+from tests.harness import tenant as tenants
+from tests.harness.server import Server
+
+EXAMPLES_PER_OPERATION = 200
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+]
+# The clock is moved last: cards and lots of the others must not expire under them.
+NAMES = sorted(OPERATIONS, key=lambda name: (name == "move_test_clock", name))
+EXAMPLE_ID = re.compile(r"(tpl|crd|sto|rdm)_06f2k9v3c0a1b2c3d4e5f6g7h8")
+_numbers = count(1)
+
+
+class World(Struct):
+    """A merchant with everything that a request can name."""
+
+    base_url: str
+    token: str
+    ids: dict[str, str]
+    number: str
+
+
+@pytest.fixture(name="world", scope="module")
+async def _world(server: Server, postgres: Postgres, client_of: ClientOf) -> AsyncIterator[World]:
+    tenant = await tenants.make(postgres.app_dsn, client_of)
+    [store] = tenant.store_ids
+    async with client_of(tenant.merchant_key) as office:
+        card = await shop.funded(office, tenant, 50_000_000)
+        sale = await shop.sold(office, card, 8_800, store_id=store)
+    ids = {"tpl": tenant.template_id, "crd": card.card_id, "sto": store, "rdm": sale}
+    yield World(server.base_url, tenant.merchant_key, ids, card.number)
+    await require_whole(postgres, tenant.merchant_id)
+
+
+async def fresh(world: World, client_of: ClientOf, name: str) -> World:
+    """The world with a card and a sale that this operation alone changes."""
+    async with client_of(world.token) as office:
+        body = {"template_id": world.ids["tpl"], "activate": name != "activate_card"}
+        issued = (await office.post("/v1/cards", body, shop.new_key())).json()
+        card = tenants.TestCard(issued["id"], issued["card_number"])
+        ids = {**world.ids, "crd": card.card_id}
+        if name != "activate_card":
+            store = {"store_id": ids["sto"]}
+            await shop.top_up(office, card, 40_000_000, **store)
+            ids["rdm"] = await shop.sold(office, card, 8_800, **store)
+        if name == "unfreeze_card":
+            await office.post(f"/v1/cards/{card.card_id}/freeze", {}, shop.new_key())
+    return World(world.base_url, world.token, ids, card.number)
+
+
+def named(value: Any, world: World) -> Any:
+    """An example with real ids, the real card number and a request number of its own."""
+    if isinstance(value, dict):
+        changed = {name: named(item, world) for name, item in value.items()}
+        if "request_no" in changed:
+            changed["request_no"] = f"GEN-{next(_numbers)}"
+        return changed
+    if isinstance(value, list):
+        return [named(item, world) for item in value]
+    if value == EXAMPLE_NUMBER:
+        return world.number
+    found = EXAMPLE_ID.fullmatch(value) if isinstance(value, str) else None
+    return world.ids[found[1]] if found else value
+
+
+def mix(case: Case[Any], world: World, kept: set[str], *, plain: bool) -> None:
+    """Let a case name what exists: all of it from the example when `plain`, else in part."""
+    prefixes = {"card_id": "crd", "template_id": "tpl", "redemption_id": "rdm"}
+    for name in case.path_parameters or {}:
+        case.path_parameters[name] = world.ids[prefixes[name]]
+    route = ROUTES[case.operation.definition.raw["operationId"]]
+    if isinstance(case.body, dict) and route.example_body is not None:
+        example = named(route.example_body, world)
+        if "store_id" in OPERATIONS_WITH_STORE.get(route.operation_id, ()):
+            example["store_id"] = world.ids["sto"]
+        part = {name: value for name, value in example.items() if plain or name in kept}
+        case.body = part if plain else {**case.body, **part}
+    if plain:
+        if route.idempotent:
+            case.headers["Idempotency-Key"] = f"generated-{next(_numbers)}"
+        if route.operation_id == "find_redemptions":
+            case.query = {"request_no": "GEN-1", "store_id": world.ids["sto"]}
+        elif route.query is not None:
+            case.query = {}
+
+
+OPERATIONS_WITH_STORE = {
+    name: DOCUMENT["components"]["schemas"][route.body.__name__]["properties"]
+    for name, route in ROUTES.items()
+    if route.body is not None
+}
+
+
+def requests_of(name: str) -> st.SearchStrategy[tuple[Case[Any], bool, bool, set[str]]]:
+    """Cases of an operation that fit its schema and such that don't, and how to mix them."""
+    operation = SCHEMA.find_operation_by_id(name)
+    fields = sorted(ROUTES[name].example_body or {}) or ["none"]
+    good = operation.as_strategy(GenerationMode.POSITIVE)
+    flags = (st.booleans(), st.booleans(), st.sets(st.sampled_from(fields)))
+    positive = st.tuples(good, *flags)
+    if not (
+        ROUTES[name].scope and (operation.body or operation.query or operation.path_parameters)
+    ):
+        return positive
+    bad = operation.as_strategy(GenerationMode.NEGATIVE)
+    return st.one_of(positive, positive, st.tuples(bad, st.just(False), *flags[1:]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_nothing_undeclared_comes_back(world: World, client_of: ClientOf, name: str) -> None:
+    own = await fresh(world, client_of, name)
+    seen: Counter[int] = Counter()
+    line = requests.Session()
+
+    @settings(
+        max_examples=EXAMPLES_PER_OPERATION, deadline=None, database=None, derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(drawn=requests_of(name))
+    def run(drawn: tuple[Case[Any], bool, bool, set[str]]) -> None:
+        case, mixed, plain, kept = drawn
+        if mixed:
+            mix(case, own, kept, plain=plain)
+        headers = {"Authorization": f"Bearer {own.token}"}
+        response = case.call(base_url=own.base_url, session=line, headers=headers, timeout=30)
+        case.validate_response(response, checks=CHECKS)
+        seen[response.status_code] += 1
+
+    run()
+    line.close()
+    assert any(200 <= status < 300 for status in seen), f"{name} never succeeded: {seen}"
+    assert seen.total() >= (EXAMPLES_PER_OPERATION if ROUTES[name].scope else 1), seen
+
+
+@pytest.mark.parametrize(
+    ("status", "media_type", "body"),
+    [
+        (418, "application/problem+json", b"{}"),
+        (200, "text/plain", b'{"status":"ok"}'),
+        (200, "application/json", b'{"status":"well"}'),
+        (500, "application/problem+json", b"not a problem"),
+    ],
+)
+def test_an_undeclared_answer_is_caught(status: int, media_type: str, body: bytes) -> None:
+    case = SCHEMA.find_operation_by_id("live").Case()
+    answer = requests.Response()
+    answer.status_code = status
+    answer._content = body
+    answer.headers.update({"Content-Type": media_type, "X-Request-Id": "req_1"})
+    answer.request = requests.Request("GET", "http://127.0.0.1/health/live").prepare()
+    with pytest.raises(FailureGroup):
+        case.validate_response(answer, checks=CHECKS)
