@@ -20,7 +20,6 @@ from service.ledger.reasons import CARD_NOT_FOUND
 from service.ledger.writer import NumberTakenError
 from service.rules.luhn import new_number
 
-WRITE, READ, FREEZE = "cards:write", "cards:read", "cards:freeze"
 NUMBER_TRIES_MAX = 5
 
 Version = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -44,7 +43,6 @@ async def issue(call: Call, body: CardCreate) -> Answer:
         try:
             return await door.perform(
                 call,
-                WRITE,
                 body,
                 Issue(body.template_id, new_id("crd"), number, body.activate),
                 number,
@@ -59,22 +57,22 @@ async def issue(call: Call, body: CardCreate) -> Answer:
 
 async def activate(call: Call, body: CardAction) -> Answer:
     """created → active."""
-    return await _act(call, WRITE, body, Activate(body.reason))
+    return await _act(call, body, Activate(body.reason))
 
 
 async def freeze(call: Call, body: CardAction) -> Answer:
     """active → frozen."""
-    return await _act(call, FREEZE, body, Freeze(body.reason))
+    return await _act(call, body, Freeze(body.reason))
 
 
 async def unfreeze(call: Call, body: CardAction) -> Answer:
     """frozen → active."""
-    return await _act(call, FREEZE, body, Unfreeze(body.reason))
+    return await _act(call, body, Unfreeze(body.reason))
 
 
 async def look_up(call: Call, body: CardLookup) -> Answer:
     """A card by its number; an inactive one is answered like an unknown number."""
-    async with reading(call, READ) as tenant:
+    async with reading(call) as tenant:
         card = await store.by_number(tenant, body.card_number)
     if card is None or effective_status(card, tenant.now) == "created":
         raise ProblemError(CARD_NOT_FOUND)
@@ -84,7 +82,7 @@ async def look_up(call: Call, body: CardLookup) -> Answer:
 async def read(call: Call, _: None) -> Answer:
     """A card by its id."""
     card_id = object_id(call, "card_id", "crd")
-    async with reading(call, READ) as tenant:
+    async with reading(call) as tenant:
         card = await store.by_id(tenant, card_id)
     if card is None:
         raise ProblemError(NOT_FOUND)
@@ -95,16 +93,16 @@ async def statement(call: Call, _: None) -> Answer:
     """The legs of a card, oldest first."""
     card_id = object_id(call, "card_id", "crd")
     after, limit = decode_cursor(call.query.cursor, Version) or 0, call.query.limit
-    async with reading(call, READ) as tenant:
+    async with reading(call) as tenant:
         if await store.by_id(tenant, card_id) is None:
             raise ProblemError(NOT_FOUND)
         lines = await store.statement(tenant, card_id, after, limit + 1)
     return _json(Statement(*page(lines, limit, lambda line: line.version)))
 
 
-async def _act(call: Call, scope: str, body: CardAction, intent: Intent) -> Answer:
+async def _act(call: Call, body: CardAction, intent: Intent) -> Answer:
     number, _ = await door.locate(call, "ledger.locate_card", object_id(call, "card_id", "crd"))
-    return await door.perform(call, scope, body, intent, number, call.credential.store_id)
+    return await door.perform(call, body, intent, number, call.credential.store_id)
 
 
 def _json(body: Any) -> Answer:

@@ -48,6 +48,7 @@ class Call(Struct):
     credential: Credential
     request_id: str
     route: str
+    scope: str
     path: Mapping[str, str]
     idempotency_key: str
     query: Any
@@ -192,7 +193,14 @@ async def _open(declared: Route, scope: Scope) -> Call:
     key = _idempotency_key(headers) if declared.idempotent else ""
     query = _query(declared, scope["query_string"])
     return Call(
-        state, credential, request_id, declared.operation_id, scope["path_params"], key, query
+        state,
+        credential,
+        request_id,
+        declared.operation_id,
+        declared.scope,
+        scope["path_params"],
+        key,
+        query,
     )
 
 

@@ -4,6 +4,7 @@ import hmac
 from hashlib import blake2b
 from typing import Any
 
+import asyncpg
 import msgspec
 from msgspec import Struct
 
@@ -13,12 +14,13 @@ from service.kernel import database
 from service.kernel.auth import Credential
 from service.kernel.http import Answer, Call
 from service.kernel.ids import new_id
-from service.kernel.problems import NOT_FOUND, ProblemError
+from service.kernel.problems import NOT_FOUND, UNAVAILABLE, ProblemError
 from service.kernel.sql import SQL
 from service.ledger import snapshot as snapshots
 from service.ledger.batch import Batch, Relocate, Settled, template_ref
 from service.ledger.commands import Command, Intent
 from service.ledger.decide import Decision, decide
+from service.ledger.reading import reading
 from service.ledger.reasons import STORE_NOT_ALLOWED, UNPROCESSABLE
 from service.ledger.state import View
 
@@ -59,7 +61,6 @@ def fingerprint(keys: Keys, call: Call, body: Any) -> bytes:
 
 async def perform(
     call: Call,
-    scope: str,
     body: Any,
     intent: Intent,
     card_number: str,
@@ -67,14 +68,13 @@ async def perform(
     till: Till | None = None,
 ) -> Answer:
     """Send an intent through the writer. Raises ProblemError for what is not stored."""
-    settled = await attempt(call, scope, body, intent, card_number, store_id, till)
+    settled = await attempt(call, body, intent, card_number, store_id, till)
     assert isinstance(settled, Settled)
     return Answer(settled.status, settled.body, settled.replayed)
 
 
 async def attempt(
     call: Call,
-    scope: str,
     body: Any,
     intent: Intent,
     card_number: str,
@@ -86,7 +86,7 @@ async def attempt(
     command = Command(
         intent,
         call.credential,
-        scope,
+        call.scope,
         card_number,
         store_id,
         till,
@@ -99,11 +99,11 @@ async def attempt(
 
 
 async def consider(
-    call: Call, scope: str, intent: Intent, card_number: str, store_id: str | None
+    call: Call, intent: Intent, card_number: str, store_id: str | None
 ) -> tuple[View, Decision]:
     """What an intent would do now: the same read and the same decision, nothing posted (quote)."""
     command = Command(
-        intent, call.credential, scope, card_number, store_id, None, b"", b"", call.request_id
+        intent, call.credential, call.scope, card_number, store_id, None, b"", b"", call.request_id
     )
     merchant_id = call.credential.merchant_id
     while True:
@@ -143,12 +143,20 @@ def store_of(credential: Credential, store_id: str | None) -> str:
 
 
 async def locate(call: Call, query: str, name: str) -> tuple[str, str | None]:
-    """Card number and store behind an id, by a named query. Raises 404.
-
-    They never change, so they may be read ahead.
-    """
-    async with database.tenant(call.state.pool, call.credential.merchant_id) as connection:
-        row = await connection.fetchrow(SQL[query], call.credential.merchant_id, name)
+    """Card number and store behind an id, by a named query. Raises 404."""
+    row = await find(call, query, name)
     if row is None:
         raise ProblemError(NOT_FOUND)
     return row["card_number"], row["store_id"]
+
+
+async def find(call: Call, query: str, name: str | bytes) -> asyncpg.Record | None:
+    """What never changes, read ahead by a named query, or None.
+
+    Raises 503 for a lost database: nothing was sent yet, so nothing was applied.
+    """
+    try:
+        async with reading(call) as tenant:
+            return await tenant.connection.fetchrow(SQL[query], tenant.merchant.merchant_id, name)
+    except database.LOST:
+        raise ProblemError(UNAVAILABLE) from None

@@ -26,7 +26,7 @@ class Reading(Struct):
 
 
 @asynccontextmanager
-async def reading(call: Call, scope: str) -> AsyncIterator[Reading]:
+async def reading(call: Call) -> AsyncIterator[Reading]:
     """A snapshot of the caller's tenant. Raises 401 and 403.
 
     The credential is checked again when the tenant's epoch has moved.
@@ -46,5 +46,5 @@ async def reading(call: Call, scope: str) -> AsyncIterator[Reading]:
             fresh = tenant.credentials.get(credential.secret_hash) if tenant else None
             if fresh is None or expired:
                 raise ProblemError(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
-            require_scope(fresh, scope)
+            require_scope(fresh, call.scope)
         yield Reading(connection, merchant)

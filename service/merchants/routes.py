@@ -10,14 +10,12 @@ from service.ledger.reading import reading
 from service.ledger.reasons import UNPROCESSABLE
 from service.merchants import operations
 
-SCOPE = "test_clock:write"
-
 MOVE = Route(
     method="POST",
     path="/v1/test-clock",
     operation_id="move_test_clock",
     tag="Test mode",
-    scope=SCOPE,
+    scope="test_clock:write",
     summary="Move a test tenant's clock forward",
     description="Expiry, lapses and business dates follow this clock. It never goes back; "
     "a live tenant has none.",
@@ -30,7 +28,7 @@ MOVE = Route(
 
 async def move(call: Call, body: TestClockMove) -> Answer:
     """Move the clock."""
-    async with reading(call, SCOPE):
+    async with reading(call):
         pass  # the credential as of now
     try:
         now = await operations.move_clock(call.state.pool, call.credential.merchant_id, body.now)

@@ -28,8 +28,6 @@ from service.ledger.reasons import STORE_NOT_ALLOWED, UNPROCESSABLE
 from service.redemptions import store
 from service.rules import basket
 
-WRITE, READ, REFUND = "redemptions:write", "redemptions:read", "refunds:write"
-
 
 async def create(call: Call, body: RedemptionCreate) -> Answer:
     """Take an amount from a card, once."""
@@ -45,7 +43,7 @@ async def create(call: Call, body: RedemptionCreate) -> Answer:
         body.quote_token,
         body.expected_payable,
     )
-    return await door.perform(call, WRITE, body, intent, number, store_id, body.till)
+    return await door.perform(call, body, intent, number, store_id, body.till)
 
 
 async def quote(call: Call, body: QuoteRequest) -> Answer:
@@ -54,7 +52,7 @@ async def quote(call: Call, body: QuoteRequest) -> Answer:
     store_id = door.store_of(call.credential, body.store_id)
     number, by_number = await _card(call, body.sources[0])
     intent = Redeem("", body.amount.value, body.amount.currency, body.lines, by_number, None, None)
-    view, decision = await door.consider(call, WRITE, intent, number, store_id)
+    view, decision = await door.consider(call, intent, number, store_id)
     if isinstance(decision, Rejected):
         raise decision.error
     due = Total(payable(intent), body.amount.currency)
@@ -70,7 +68,7 @@ async def quote(call: Call, body: QuoteRequest) -> Answer:
 async def find(call: Call, _: None) -> Answer:
     """The redemptions of a store with one request number."""
     store_id = door.store_of(call.credential, call.query.store_id)
-    async with reading(call, READ) as tenant:
+    async with reading(call) as tenant:
         found = await store.by_request_no(tenant, store_id, call.query.request_no)
     return _json(200, RedemptionList(found))
 
@@ -78,7 +76,7 @@ async def find(call: Call, _: None) -> Answer:
 async def read(call: Call, _: None) -> Answer:
     """One redemption as it is now."""
     redemption_id = object_id(call, "redemption_id", "rdm")
-    async with reading(call, READ) as tenant:
+    async with reading(call) as tenant:
         redemption = await store.by_id(tenant, redemption_id)
     if redemption is None:
         raise ProblemError(NOT_FOUND)
@@ -103,7 +101,7 @@ async def refund(call: Call, body: RefundCreate) -> Answer:
         {line.line_id: line.value for line in body.lines},
         body.reason,
     )
-    return await door.perform(call, REFUND, body, intent, number, store_id, body.till)
+    return await door.perform(call, body, intent, number, store_id, body.till)
 
 
 async def void(call: Call, body: VoidCreate) -> Answer:
@@ -111,7 +109,7 @@ async def void(call: Call, body: VoidCreate) -> Answer:
     redemption_id = object_id(call, "redemption_id", "rdm")
     number, store_id = await door.locate(call, "ledger.locate_redemption", redemption_id)
     return await door.perform(
-        call, REFUND, body, Void(redemption_id, body.reason), number, store_id, body.till
+        call, body, Void(redemption_id, body.reason), number, store_id, body.till
     )
 
 

@@ -1,15 +1,13 @@
 """Reversal by key over HTTP."""
 
 from schemas.reversals import Reversal, ReversalCreate
-from service.kernel import database
 from service.kernel.http import Answer, Call, Route, handler
 from service.kernel.problems import UNAVAILABLE, ProblemError
-from service.kernel.sql import SQL
 from service.ledger import door, reasons
 from service.ledger.batch import Settled
 from service.ledger.commands import Reverse
 
-SCOPE, ANY_CLIENT = "reversals:write", "reversals:any"
+ANY_CLIENT = "reversals:any"
 TRIES_MAX = 5
 
 CREATE = Route(
@@ -17,7 +15,7 @@ CREATE = Route(
     path="/v1/reversals",
     operation_id="create_reversal",
     tag="Reversals",
-    scope=SCOPE,
+    scope="reversals:write",
     summary="Undo by idempotency key (冲正)",
     description="For a till that never got an answer and gives the sale up: undoes what is left of "
     "the operation with this key, or blocks the key if the operation never arrived. "
@@ -54,7 +52,7 @@ async def create(call: Call, body: ReversalCreate) -> Answer:
         operation_id, number, store_id = await _locate(call, target)
         intent = Reverse(target, operation_id, any_client, body.reason)
         settled = await door.attempt(
-            call, SCOPE, body, intent, number, store_id or call.credential.store_id
+            call, body, intent, number, store_id or call.credential.store_id
         )
         if isinstance(settled, Settled):
             return Answer(settled.status, settled.body, settled.replayed)
@@ -66,14 +64,10 @@ async def _locate(call: Call, key_hash: bytes) -> tuple[str | None, str, str | N
 
     (None, "", None) for a key not seen.
     """
-    merchant_id = call.credential.merchant_id
-    async with database.tenant(call.state.pool, merchant_id) as connection:
-        row = await connection.fetchrow(SQL["ledger.locate_key"], merchant_id, key_hash)
-    return (
-        (row["operation_id"], row["card_number"] or "", row["store_id"])
-        if row
-        else (None, "", None)
-    )
+    row = await door.find(call, "ledger.locate_key", key_hash)
+    if row is None:
+        return None, "", None
+    return row["operation_id"], row["card_number"] or "", row["store_id"]
 
 
 HANDLERS = [handler(CREATE, create)]

@@ -17,14 +17,13 @@ from service.ledger.reasons import UNPROCESSABLE
 from service.rules import ladder, periods
 from service.templates import store
 
-WRITE, READ = "templates:write", "templates:read"
 RANDOM_DIGITS_MIN = 8
 AFTER_ALL = "tpl_~"  # sorts after every id
 
 
 async def create(call: Call, body: CardTemplateCreate) -> Answer:
     """Publish version 1, or say everything that contradicts itself."""
-    async with reading(call, WRITE) as tenant:
+    async with reading(call) as tenant:
         known = await store.known_stores(tenant, body.stores.ids)
         currency = tenant.merchant.currency
     reasons = list(_contradictions(body, currency, known))
@@ -38,7 +37,7 @@ async def create(call: Call, body: CardTemplateCreate) -> Answer:
 async def read(call: Call, _: None) -> Answer:
     """The latest version of a template."""
     template_id = object_id(call, "template_id", "tpl")
-    async with reading(call, READ) as tenant:
+    async with reading(call) as tenant:
         template = await store.latest(tenant, template_id)
     if template is None:
         raise ProblemError(NOT_FOUND)
@@ -48,7 +47,7 @@ async def read(call: Call, _: None) -> Answer:
 async def browse(call: Call, _: None) -> Answer:
     """Templates, newest first."""
     limit, before = call.query.limit, decode_cursor(call.query.cursor, Id) or AFTER_ALL
-    async with reading(call, READ) as tenant:
+    async with reading(call) as tenant:
         found = await store.page(tenant, before, limit + 1)
     return _json(200, CardTemplateList(*page(found, limit, lambda template: template.id)))
 

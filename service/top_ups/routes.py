@@ -6,14 +6,12 @@ from service.kernel.http import Answer, Call, Route, handler, object_id
 from service.ledger import door, reasons
 from service.ledger.commands import TopUp as TopUpIntent
 
-SCOPE = "top_ups:write"
-
 CREATE = Route(
     method="POST",
     path="/v1/cards/{card_id}/top-ups",
     operation_id="create_top_up",
     tag="Top-ups",
-    scope=SCOPE,
+    scope="top_ups:write",
     summary="Top up a card",
     description="Credits principal for what the customer paid and, by the template's ladder, "
     "a bonus. The payment itself is taken elsewhere; send its number as payment_reference. "
@@ -47,7 +45,7 @@ async def create(call: Call, body: TopUpCreate) -> Answer:
     intent = TopUpIntent(
         body.amount.value, body.amount.currency, body.tender, body.payment_reference
     )
-    return await door.perform(call, SCOPE, body, intent, number, store_id, body.till)
+    return await door.perform(call, body, intent, number, store_id, body.till)
 
 
 HANDLERS = [handler(CREATE, create)]

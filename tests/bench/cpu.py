@@ -12,7 +12,7 @@ def busy_us(pid: int) -> float:
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
             total += int((task / "schedstat").read_text("ascii").split()[0]) / 1000
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return _ticks_us(pid, 11, 12)
     return total
 
@@ -35,7 +35,7 @@ def family_us(pid: int) -> float:
 def _ticks_us(pid: int, *fields: int) -> float:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0.0
     # The name in parentheses may hold anything; fields count from the one after it.
     values = stat.rpartition(")")[2].split()

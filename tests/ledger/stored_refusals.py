@@ -51,6 +51,7 @@ def call(merchant: Shop, merchant_id: str = "", writer: Any = None) -> Any:
         request_id="req_1",
         idempotency_key="key-00000001",
         route="x",
+        scope="cards:write",
     )
 
 
@@ -66,7 +67,7 @@ async def moved(*_: Any) -> Any:
 
 async def read_as_nobody(merchant: Shop) -> Any:
     """The tenant of the credential is gone."""
-    async with reading(call(merchant, NOBODY), "cards:read"):
+    async with reading(call(merchant, NOBODY)):
         pass
 
 
@@ -79,7 +80,18 @@ async def write_as_nobody(merchant: Shop) -> Any:
 
 async def find_nothing(merchant: Shop) -> Any:
     """A quote of a merchant that isn't there."""
-    return await door.consider(call(merchant, NOBODY), "cards:freeze", Freeze(None), "8", None)
+    return await door.consider(call(merchant, NOBODY), Freeze(None), "8", None)
+
+
+async def find_without_database(merchant: Shop) -> Any:
+    """The database goes away before anything was sent."""
+
+    def refused() -> Any:
+        raise ConnectionRefusedError
+
+    lost = call(merchant)
+    lost.state.pool = SimpleNamespace(acquire=refused)
+    return await door.find(lost, "ledger.locate_card", "crd_0")
 
 
 def publish(merchant: Shop) -> Awaitable[Any]:
@@ -122,6 +134,7 @@ CASES: list[tuple[str, str, How]] = [
     ("service.cards.operations.statement", "not_found", lambda m: cards.statement(call(m), None)),
     ("service.health.ready", "unavailable", without_database),
     ("service.ledger.door.consider", "not_found", find_nothing),
+    ("service.ledger.door.find", "unavailable", find_without_database),
     ("service.ledger.door.locate", "not_found",
      lambda m: door.locate(call(m), "ledger.locate_card", "crd_0")),
     ("service.ledger.reading.reading", "unauthenticated", read_as_nobody),

@@ -130,7 +130,9 @@ async def test_rule_03_a_card_is_shown_as_of_one_instant(
     async with shop(database) as merchant:
         card = await merchant.card(100)
         state = SimpleNamespace(pool=merchant.pool, terms=merchant.terms)
-        call: Any = SimpleNamespace(credential=merchant.credential, state=state)
+        call: Any = SimpleNamespace(
+            credential=merchant.credential, state=state, scope="cards:write"
+        )
 
         async def redeem() -> None:
             await merchant.redeem(card, 30)
@@ -138,7 +140,7 @@ async def test_rule_03_a_card_is_shown_as_of_one_instant(
         if twin:
             module = SimpleNamespace(**{**vars(databases), "tenant": twin})
             monkeypatch.setattr("service.ledger.reading.database", module)
-        async with reading(call, "cards:write") as tenant:
+        async with reading(call) as tenant:
             between: Any = Between(tenant.connection, redeem)
             found = await cards.by_id(Reading(between, tenant.merchant), card.card_id)
         assert found is not None
