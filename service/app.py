@@ -10,6 +10,7 @@ from importlib.resources import files
 
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
 from msgspec.structs import replace
 
 import service.cards.routes
@@ -21,7 +22,7 @@ import service.top_ups.routes
 from service import health
 from service.kernel import database, errors, logs, metrics, openapi, orphan
 from service.kernel.auth import Credential
-from service.kernel.http import BODY_MAX_BYTES, Route
+from service.kernel.http import BODY_MAX_BYTES, Route, directly
 from service.kernel.tokens import Token
 from service.ledger.door import Keys
 from service.ledger.terms import Terms
@@ -61,6 +62,11 @@ def openapi_text() -> str:
     ]
     document = openapi.document(routes, "Kafang", "1.0", DESCRIPTION)
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def serve() -> ASGIApp:
+    """What the server's workers run: the application, with its short cut."""
+    return directly(create_app())
 
 
 def create_app(settings: Settings | None = None) -> Litestar:

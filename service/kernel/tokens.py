@@ -8,14 +8,14 @@ scope"; THREAT-T18.
 
 import hashlib
 import os
-import re
 import zlib
 
 from msgspec import Struct
 
 from service.kernel.ids import base32
 
-_FORM = re.compile(r"^kfk_(test|live)_([0-9a-v]{26})([0-9a-v]{32})([0-9a-v]{6})$")
+_HEADS = ("kfk_test_", "kfk_live_")
+_LENGTH = 9 + 26 + 32 + 6
 
 
 class Token(Struct, frozen=True):
@@ -35,10 +35,11 @@ def new_token(merchant_id: str, mode: str) -> str:
 
 def parse(text: str) -> Token | None:
     """The token, or None when form or checksum is wrong."""
-    form = _FORM.match(text)
-    if form is None or _checksum(text[:-6]) != form[4]:
+    if len(text) != _LENGTH or not text.isascii() or not text.startswith(_HEADS):
         return None
-    return Token("mer_" + form[2], hashlib.sha256(text.encode("ascii")).digest())
+    if _checksum(text[:-6]) != text[-6:]:
+        return None
+    return Token("mer_" + text[9:35], hashlib.sha256(text.encode("ascii")).digest())
 
 
 def _checksum(head: str) -> str:

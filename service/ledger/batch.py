@@ -71,6 +71,7 @@ class Batch:
         self._components: dict[str, int] = {}
         # Keys decided in this batch, with the component they wait for.
         self._keys: dict[bytes, tuple[Command, Pending]] = {}
+        self._days: dict[tuple[datetime, str], date] = {}
         # (store, request number) taken in this batch, with the component that takes it.
         self._taken: dict[tuple[str, str], int] = {}
 
@@ -166,7 +167,7 @@ class Batch:
         store = self._tenant.stores.get(command.store_id) if command.store_id else None
         return View(
             now=now,
-            business_date=_business_date(now, store, merchant.time_zone),
+            business_date=self._business_date(now, store),
             time_zone=merchant.time_zone,
             quote_key=self._quote_key,
             template=self._tenant.templates.get(template_ref(command, card)),
@@ -178,6 +179,16 @@ class Batch:
             target=target,
             counter=counter,
         )
+
+    def _business_date(self, now: datetime, store: StoreTerms | None) -> date:
+        """The store's day, or the merchant's; the commands of a batch mostly share one instant."""
+        name = (now, store.store_id if store else "")
+        day = self._days.get(name)
+        if day is None:
+            zone = store.time_zone if store else self._tenant.merchant.time_zone
+            day = business_date(now, zone, store.day_cutoff if store else MIDNIGHT)
+            self._days[name] = day
+        return day
 
     def _taken_elsewhere(self, command: Command) -> bool:
         """Whether a redemption of another card in this batch takes the request number.
@@ -257,11 +268,3 @@ def template_ref(command: Command, card: Card | None) -> tuple[str, int]:
     if isinstance(command.intent, Issue):
         return command.intent.template_id, 0
     return (card.template_id, card.template_version) if card else ("", 0)
-
-
-def _business_date(now: datetime, store: StoreTerms | None, time_zone: str) -> date:
-    return (
-        business_date(now, store.time_zone, store.day_cutoff)
-        if store
-        else business_date(now, time_zone, MIDNIGHT)
-    )

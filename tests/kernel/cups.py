@@ -90,7 +90,7 @@ HANDLERS = [
 
 
 @asynccontextmanager
-async def cup_client() -> AsyncIterator[httpx.AsyncClient]:
+async def cup_client(short_cut: bool = False) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, in the same loop, with the till's key."""
     app = Litestar(
         HANDLERS,
@@ -99,7 +99,8 @@ async def cup_client() -> AsyncIterator[httpx.AsyncClient]:
         openapi_config=None,
         logging_config=None,
     )
-    transport = httpx.ASGITransport(app=cast(Any, app), raise_app_exceptions=False)
+    asgi = http.directly(app) if short_cut else app
+    transport = httpx.ASGITransport(app=cast(Any, asgi), raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {TILL_KEY}"}
     async with httpx.AsyncClient(
         transport=transport, base_url="http://cups", headers=headers

@@ -22,9 +22,10 @@ from tests.kernel.cups import (
 )
 
 
-@pytest.fixture(name="client", scope="module")
-async def _client() -> AsyncIterator[httpx.AsyncClient]:
-    async with cup_client() as client:
+@pytest.fixture(name="client", scope="module", params=["framework", "short cut"])
+async def _client(request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncClient]:
+    """Each test twice: the short cut must answer as the framework's own routing does."""
+    async with cup_client(short_cut=request.param == "short cut") as client:
         yield client
 
 

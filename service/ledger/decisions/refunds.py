@@ -26,6 +26,7 @@ from service.rules import periods
 from service.rules.giveback import give_back
 
 _DAY = timedelta(days=1)
+_CENTURY_DAYS = 36_525
 
 
 def refund(
@@ -180,6 +181,7 @@ def _successor(lot: Lot, amount: int, spent_at: datetime, view: View, new_id: Ne
     It lives as long as the lot had left when its value was spent.
     """
     assert lot.expires_at is not None
-    days_left = -((spent_at - lot.expires_at) // _DAY)
+    # No validity is longer than a century; a part of a day left counts as one.
+    days_left = min(-((spent_at - lot.expires_at) // _DAY), _CENTURY_DAYS)
     expires_at, expires_on = periods.expiry(view.now, f"P{days_left}D", view.time_zone)
     return Lot(new_id("lot"), lot.account, amount, amount, expires_at, expires_on)
