@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from datetime import time
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from service import app, runner
@@ -37,6 +38,7 @@ def main() -> None:
         database.UnsafeDatabaseError,
         ValueError,
         OSError,
+        asyncpg.PostgresError,
     ) as error:
         print(f"kafang: {error}", file=sys.stderr)
         sys.exit(1)
@@ -84,8 +86,8 @@ def _parser() -> argparse.ArgumentParser:
         help="IANA zone that expiry runs in (default: Asia/Shanghai)",
     )
     store = add("create-store", _create_store, "create a store of a merchant")
-    store.add_argument("--merchant", required=True, help="mer_…")
-    store.add_argument("--name", required=True)
+    store.add_argument("--merchant", required=True, help="mer_…, whose store it is")
+    store.add_argument("--name", required=True, help="as people know it")
     store.add_argument("--legal-entity", required=True, help="the company that sells there")
     store.add_argument(
         "--time-zone",
@@ -95,21 +97,31 @@ def _parser() -> argparse.ArgumentParser:
     store.add_argument(
         "--day-cutoff",
         default="00:00",
-        type=time.fromisoformat,
-        help="local time a business day begins, 04:00",
+        type=_time_of_day,
+        help="local time a business day begins, as 04:00 (default: 00:00)",
     )
     key = add("create-key", _create_key, "create an API key; its text is shown this once")
-    key.add_argument("--merchant", required=True, help="mer_…")
+    key.add_argument("--merchant", required=True, help="mer_…, whose key it is")
     key.add_argument("--name", required=True, help="what will use it")
     key.add_argument(
         "--bundle",
         choices=sorted(api_keys.BUNDLES),
         default="pos",
-        help="pos: bound to --store; merchant: all stores",
+        help="pos: bound to --store; merchant: all stores (default: pos)",
     )
     key.add_argument("--store", help="sto_…, for a pos key")
     add("openapi", _openapi, "print the OpenAPI 3.1 document")
     return parser
+
+
+def _time_of_day(text: str) -> time:
+    try:
+        found = time.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is not None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no local time of day, give one as 04:00")
+    return found
 
 
 def _migrate(_: argparse.Namespace, settings: Settings) -> Any:
@@ -180,4 +192,10 @@ def _text(result: Any, as_json: bool) -> str:
         return result.text()
     plain = msgspec.to_builtins(result)
     width = max(len(name) for name in plain)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in plain.items())
+    return "\n".join(f"{name:<{width}}  {_plain(value)}" for name, value in plain.items())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "nothing"
+    return "-" if value is None else str(value)

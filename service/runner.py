@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
+import errno
 import os
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ from service.kernel.migrations import migrate
 from service.settings import Settings, SettingsError, environment_of, with_kept_secret
 
 BACKLOG = 2048
+PORT_PATIENCE_S = 3.0
 # How often in so many seconds the workers may be started over before the service gives up.
 STARTS_MAX, STARTS_WITHIN_S = 3, 60.0
 
@@ -50,6 +53,7 @@ def database_of(settings: Settings) -> Iterator[Urls]:
 
 def run(_: argparse.Namespace, settings: Settings) -> None:
     """Serve until Ctrl-C or SIGTERM; leave no process behind."""
+    asyncio.run(_require_free_port(settings))
     settings = with_kept_secret(settings)
     with (
         database_of(settings) as urls,
@@ -63,6 +67,34 @@ def run(_: argparse.Namespace, settings: Settings) -> None:
         os.environ.pop("KAFANG_MIGRATION_URL", None)
         print(demo_tenant.welcome(settings), flush=True)
         _serve(settings)
+
+
+async def _require_free_port(settings: Settings) -> None:
+    """Refuse a port that somebody serves: the workers share theirs, so a second service could too.
+
+    Two services would take turns answering. What was killed a moment ago may still be ending.
+    """
+    deadline = time.monotonic() + PORT_PATIENCE_S
+    while not _is_free(settings.host, settings.port):
+        if time.monotonic() > deadline:
+            raise SettingsError(
+                f"{settings.host}:{settings.port} is in use; is Kafang running already? "
+                "Stop what serves there, or choose another port with KAFANG_PORT"
+            )
+        await asyncio.sleep(0.1)
+
+
+def _is_free(host: str, port: int) -> bool:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise
+    return True
 
 
 async def _require_durable(url: str, settings: Settings) -> None:
@@ -93,7 +125,7 @@ def _serve(settings: Settings) -> None:
 
 def _granian(settings: Settings) -> AbstractServer[Any]:
     return Granian(
-        "service.app:create_app",
+        "service.app:serve",
         factory=True,
         address=settings.host,
         port=settings.port,

@@ -1,5 +1,7 @@
 """API keys: made, shown once, stored as a hash, revoked."""
 
+import asyncpg
+
 from service.api_keys import store
 from service.api_keys.store import KeyCreated
 from service.kernel import database, tokens
@@ -48,9 +50,12 @@ async def create(
         if mode == "live":
             scopes = [scope for scope in scopes if scope != "test_clock:write"]
         api_key_id = new_id("key")
-        await store.insert(
-            connection, merchant_id, api_key_id, name, token.secret_hash, scopes, store_id
-        )
+        try:
+            await store.insert(
+                connection, merchant_id, api_key_id, name, token.secret_hash, scopes, store_id
+            )
+        except asyncpg.ForeignKeyViolationError:
+            raise ValueError(f"the merchant has no store {store_id}") from None
     return KeyCreated(merchant_id, api_key_id, name, mode, store_id, scopes, text)
 
 
