@@ -1,0 +1,167 @@
+"""Start, stop, kill, start again: what a person sees who runs it; nothing is left behind."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.api import shop
+from tests.harness import server as servers
+from tests.harness.client import Client
+from tests.harness.server import Server
+from tests.harness.tenant import TestCard
+
+GONE_S = 20.0
+# `make run` promises 5 s on an idle machine; this bound is for a busy one.
+SECOND_START_S = 15.0
+
+
+@pytest.fixture(name="folder")
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="kafang-test-") as folder:
+        os.chmod(folder, 0o755)  # noqa: S103  # PostgreSQL's user must enter
+        yield Path(folder)
+
+
+def family(server: Server) -> set[int]:
+    """The service, its workers, its guardian, its PostgreSQL, and their children."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text("utf-8", "replace")
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found = {server.process.pid}
+    postmaster = server.postgres.postmaster_pid
+    if postmaster is not None:
+        found.add(postmaster)
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+async def gone(pids: set[int]) -> None:
+    """Wait until none of these processes lives."""
+    deadline = time.monotonic() + GONE_S
+    while left := [pid for pid in pids if alive(pid)]:
+        assert time.monotonic() < deadline, f"still there: {left}"
+        await asyncio.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process lives: one that ended and waits for its parent does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize(
+    ("number", "send"),
+    [(signal.SIGINT, os.killpg), (signal.SIGINT, os.kill), (signal.SIGTERM, os.kill)],
+    ids=["Ctrl-C reaches all", "SIGINT", "SIGTERM"],
+)
+async def test_it_ends_whole_when_asked(
+    folder: Path, number: signal.Signals, send: Callable[[int, int], None]
+) -> None:
+    server = servers.start(folder)
+    processes = family(server)
+    assert len(processes) > 4, "a service, two workers, a guardian and a PostgreSQL"
+    send(server.process.pid, number)
+    code = await asyncio.to_thread(server.process.wait, GONE_S)
+    assert code == 0
+    await gone(processes)
+    assert "Traceback" not in server.log.read_text("utf-8")
+
+
+async def test_a_second_start_is_quick_and_finds_everything(folder: Path) -> None:
+    first = servers.start(folder)
+    before = first.demo()
+    servers.stop(first)
+    text = first.log.read_text("utf-8")
+    started = time.monotonic()
+    second = servers.start(folder, first.port)
+    try:
+        took_s = time.monotonic() - started
+        assert second.demo() == before
+        again = second.log.read_text("utf-8").removeprefix(text)
+        for secret in (before["pos_key"], before["merchant_key"]):
+            assert secret not in text + again, "keys are in files, not in logs"
+        assert str(folder / "demo_pos_key") in again
+        async with Client(second.host, second.port, before["pos_key"]) as pos:
+            card = TestCard(before["card_id"], before["card_number"])
+            assert await shop.balances(pos, card) == (300_000, 20_000)
+    finally:
+        servers.stop(second)
+    assert took_s < SECOND_START_S
+
+
+async def test_killed_outright_it_recovers(folder: Path) -> None:
+    first = servers.start(folder)
+    demo = first.demo()
+    card = TestCard(demo["card_id"], demo["card_number"])
+    async with Client(first.host, first.port, demo["pos_key"]) as pos:
+        body, key = shop.sale(card, 8_800), shop.new_key()
+        answered = await pos.post("/v1/redemptions", body, key)
+    assert answered.status == 201
+    processes = family(first)
+    first.process.kill()
+    first.process.wait()
+    await gone(processes)
+    second = servers.start(folder, first.port)
+    try:
+        async with Client(second.host, second.port, demo["pos_key"]) as pos:
+            again = await pos.post("/v1/redemptions", body, key)
+            assert (again.status, again.body) == (201, answered.body)
+            assert again.headers["idempotent-replayed"] == "true"
+            assert sum(await shop.balances(pos, card)) == 320_000 - 8_800
+    finally:
+        servers.stop(second)
+
+
+def welcome_command(server: Server) -> str:
+    """The command that the welcome text shows, as a person would paste it."""
+    lines = server.log.read_text("utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.strip().startswith("curl "))
+    command = []
+    for line in lines[start:]:
+        command.append(line)
+        if not line.endswith("\\"):
+            break
+    return "\n".join(command)
+
+
+@pytest.mark.skipif(
+    shutil.which("curl") is None or shutil.which("bash") is None, reason="needs curl and bash"
+)
+async def test_the_command_of_the_welcome_works_when_pasted(server: Server) -> None:
+    command = welcome_command(server)
+    seen = []
+    for _ in range(2):
+        done = await asyncio.to_thread(
+            subprocess.run, ["bash", "-c", command], capture_output=True, text=True, check=False,
+            timeout=30, cwd=servers.ROOT,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, ""), done
+        seen.append(json.loads(done.stdout))
+    assert [answer["status"] for answer in seen] == ["captured", "captured"], seen
+    assert seen[0]["amount"] == {"value": 8_800, "currency": "CNY"}
+    balances = [answer["card"]["balances"]["total"] for answer in seen]
+    assert balances[0] - balances[1] == 8_800
+
+
+def test_the_welcome_names_files_only_their_owner_can_read(server: Server) -> None:
+    for name in ("demo_pos_key", "demo_merchant_key", "demo.json", "secret_key"):
+        assert (server.data_dir / name).stat().st_mode & 0o777 == 0o600, name
+        assert name == "secret_key" or name in server.log.read_text("utf-8")
