@@ -577,14 +577,14 @@ begin
   select coalesce(array_agg(h.id), '{}') into v_held from (
     select c.card_id as id from card c
       join unnest(p_guards) g on g.kind = 'card' and g.id = c.card_id and g.version = c.version
-      where c.merchant_id = p_merchant
+      where c.merchant_id = p_merchant and c.card_id = any (array(select g.id from unnest(p_guards) g))
       order by c.card_id
       for no key update of c skip locked) h;
   if cardinality(p_redemptions) > 0 then
     select v_held || coalesce(array_agg(h.id), '{}') into v_held from (
       select r.redemption_id as id from redemption r
         join unnest(p_guards) g on g.kind = 'redemption' and g.id = r.redemption_id and g.version = r.version
-        where r.merchant_id = p_merchant
+        where r.merchant_id = p_merchant and r.redemption_id = any (array(select g.id from unnest(p_guards) g))
         order by r.redemption_id
         for no key update of r skip locked) h;
   end if;
@@ -621,7 +621,8 @@ begin
     set status = i.status, version = i.version, principal = i.principal, bonus = i.bonus, activated_at = i.activated_at,
         expires_at = i.expires_at, expires_on = i.expires_on, last_operation_at = i.last_operation_at
     from unnest(p_cards) i
-    where c.merchant_id = p_merchant and c.card_id = i.card_id;
+    where c.merchant_id = p_merchant and c.card_id = i.card_id
+      and c.card_id = any (array(select g.card_id from unnest(p_cards) g));
   get diagnostics v_rows = row_count;
   if v_rows <> cardinality(p_cards) then
     raise exception 'card images: % of %', v_rows, cardinality(p_cards) using errcode = 'KF003';
@@ -630,6 +631,7 @@ begin
     set remaining = i.remaining
     from unnest(p_lots) i
     where l.merchant_id = p_merchant and l.card_id = i.card_id and l.lot_id = i.lot_id
+      and l.card_id = any (array(select g.card_id from unnest(p_lots) g))
       and l.remaining = i.remaining_old;
   get diagnostics v_rows = row_count;
   if v_rows <> cardinality(p_lots) then
@@ -673,7 +675,8 @@ begin
     update redemption r
       set status = i.status, version = i.version, refunded = i.refunded, refunded_lines = i.refunded_lines
       from unnest(p_redemptions) i
-      where r.merchant_id = p_merchant and r.redemption_id = i.redemption_id and r.version = i.version_old;
+      where r.merchant_id = p_merchant and r.redemption_id = i.redemption_id and r.version = i.version_old
+        and r.redemption_id = any (array(select g.redemption_id from unnest(p_redemptions) g));
     get diagnostics v_rows = row_count;
     if v_rows <> cardinality(p_redemptions) then
       raise exception 'redemption images: % of %', v_rows, cardinality(p_redemptions) using errcode = 'KF003';
@@ -723,14 +726,15 @@ begin
           from found f),
     array(select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at,
             l.expires_on)::lot_row_v1
-          from found f join lot l on l.merchant_id = p_merchant and l.card_id = f.card_id
-          where l.remaining > 0),
+          from found f cross join lateral (
+            select l.* from lot l where l.merchant_id = p_merchant and l.card_id = f.card_id and l.remaining > 0 offset 0) l),
     array(select row(k.key_hash, k.fingerprint, k.outcome, k.operation_id, k.http_status, k.answer,
             k.created_at)::key_row_v1
           from idempotency_key k where k.merchant_id = p_merchant and k.key_hash = any (p_keys)),
     array(select row(r.store_id, r.request_no, r.redemption_id)::request_no_row_v1
-          from unnest(p_request_stores, p_request_nos) q (store_id, request_no)
-          join redemption r on r.merchant_id = p_merchant and r.store_id = q.store_id and r.request_no = q.request_no)
+          from unnest(p_request_stores, p_request_nos) q (store_id, request_no) cross join lateral (
+            select r.* from redemption r
+            where r.merchant_id = p_merchant and r.store_id = q.store_id and r.request_no = q.request_no offset 0) r)
     into epoch, merchant_status, test_now, clock, cards, lots, keys, request_nos
     from merchant m where m.merchant_id = p_merchant;
 
@@ -744,6 +748,7 @@ begin
               r.refunded, r.lines, r.refunded_lines, o.decided_at, o.business_date)::redemption_row_v1
             from redemption r
             join operation o on o.merchant_id = p_merchant and o.operation_id = r.redemption_id
+              and o.operation_id = any (p_operations)
             where r.merchant_id = p_merchant and r.redemption_id = any (p_operations)),
       array(select row(p.operation_id, p.posting_no, p.from_account, p.to_account, p.amount, p.lot_id)::posting_row_v1
             from posting p
@@ -756,6 +761,8 @@ begin
               l.expires_on)::lot_row_v1
             from lot l
             where l.merchant_id = p_merchant
+              and l.card_id = any (array(select p.card_id from posting p
+                where p.merchant_id = p_merchant and p.operation_id = any (p_operations)))
               and not exists (select from unnest(lots) x where x.lot_id = l.lot_id) and (l.card_id, l.lot_id) in (
               select p.card_id, p.lot_id from posting p
               where p.merchant_id = p_merchant and p.operation_id = any (p_operations)))

@@ -55,7 +55,8 @@ TAKEN = {"idempotency_key_pkey", "redemption_request_no"}
 # What the key itself says holds, whatever an earlier attempt did.
 KEY_VERDICTS = (KEY_REUSED, KEY_REVERSED)
 ATTEMPTS_MAX = 20
-RENEW_S = 600.0
+# Plans are made for the tables as they are: soon again after the start, when they grow fastest.
+RENEW_MIN_S, RENEW_MAX_S = 15.0, 600.0
 CONTENDED_S = 0.5
 
 
@@ -83,6 +84,7 @@ class Writer:
         self._patience_s = patience_s
         self._connections: list[Connection | None] = [None] * lanes
         self._renew_at = [0.0] * lanes
+        self._renew_s = [RENEW_MIN_S] * lanes
         # Card numbers that another worker was writing at the same time: until when to expect it
         # again.
         self._contention: dict[str, float] = {}
@@ -259,7 +261,8 @@ class Writer:
             connection = None
         if connection is None or connection.is_closed():
             connection = self._connections[lane] = await self._connect()
-            self._renew_at[lane] = now + RENEW_S * (1 + lane / len(self._connections))
+            self._renew_s[lane] = min(self._renew_s[lane] * 2, RENEW_MAX_S)
+            self._renew_at[lane] = now + self._renew_s[lane] * (1 + lane / len(self._connections))
         return connection
 
     def _drop(self, lane: int) -> None:

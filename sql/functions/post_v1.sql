@@ -6,6 +6,9 @@
 -- the whole call inside the transaction. Locks are taken in one order everywhere (cards, redemptions, keys, request
 -- numbers, counters, each by id), and cards are never waited for here, so there is no deadlock.
 --
+-- Tables are reached by whole keys even under a plan that was made while they were empty: hence the keys named a second
+-- time in each arm (rule 13).
+--
 -- Returns the components that missed. Fails as a whole, with nothing written: by the unique index when a key, a request
 -- number or a card number is taken, with KF003 when a row count differs from the expected one, with KF004 when a
 -- counter would pass its cap.
@@ -29,14 +32,14 @@ begin
   select coalesce(array_agg(h.id), '{}') into v_held from (
     select c.card_id as id from card c
       join unnest(p_guards) g on g.kind = 'card' and g.id = c.card_id and g.version = c.version
-      where c.merchant_id = p_merchant
+      where c.merchant_id = p_merchant and c.card_id = any (array(select g.id from unnest(p_guards) g))
       order by c.card_id
       for no key update of c skip locked) h;
   if cardinality(p_redemptions) > 0 then
     select v_held || coalesce(array_agg(h.id), '{}') into v_held from (
       select r.redemption_id as id from redemption r
         join unnest(p_guards) g on g.kind = 'redemption' and g.id = r.redemption_id and g.version = r.version
-        where r.merchant_id = p_merchant
+        where r.merchant_id = p_merchant and r.redemption_id = any (array(select g.id from unnest(p_guards) g))
         order by r.redemption_id
         for no key update of r skip locked) h;
   end if;
@@ -73,7 +76,8 @@ begin
     set status = i.status, version = i.version, principal = i.principal, bonus = i.bonus, activated_at = i.activated_at,
         expires_at = i.expires_at, expires_on = i.expires_on, last_operation_at = i.last_operation_at
     from unnest(p_cards) i
-    where c.merchant_id = p_merchant and c.card_id = i.card_id;
+    where c.merchant_id = p_merchant and c.card_id = i.card_id
+      and c.card_id = any (array(select g.card_id from unnest(p_cards) g));
   get diagnostics v_rows = row_count;
   if v_rows <> cardinality(p_cards) then
     raise exception 'card images: % of %', v_rows, cardinality(p_cards) using errcode = 'KF003';
@@ -82,6 +86,7 @@ begin
     set remaining = i.remaining
     from unnest(p_lots) i
     where l.merchant_id = p_merchant and l.card_id = i.card_id and l.lot_id = i.lot_id
+      and l.card_id = any (array(select g.card_id from unnest(p_lots) g))
       and l.remaining = i.remaining_old;
   get diagnostics v_rows = row_count;
   if v_rows <> cardinality(p_lots) then
@@ -125,7 +130,8 @@ begin
     update redemption r
       set status = i.status, version = i.version, refunded = i.refunded, refunded_lines = i.refunded_lines
       from unnest(p_redemptions) i
-      where r.merchant_id = p_merchant and r.redemption_id = i.redemption_id and r.version = i.version_old;
+      where r.merchant_id = p_merchant and r.redemption_id = i.redemption_id and r.version = i.version_old
+        and r.redemption_id = any (array(select g.redemption_id from unnest(p_redemptions) g));
     get diagnostics v_rows = row_count;
     if v_rows <> cardinality(p_redemptions) then
       raise exception 'redemption images: % of %', v_rows, cardinality(p_redemptions) using errcode = 'KF003';

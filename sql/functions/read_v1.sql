@@ -5,6 +5,9 @@
 -- first, in id order, and the snapshot is taken after the wait. What only refunds, reversals and issues need is read
 -- after it, and only for them: what can change there (redemptions, spent lots, counters) is compared again by the post.
 -- It decides nothing.
+--
+-- Every table is reached by a whole key, whatever the planner believes of its size: a plan made while a table was empty
+-- must not walk a merchant's rows for ever (rule 13). That is why joins are lateral with `offset 0`, or name the keys again.
 create or replace function read_v1(
   p_merchant text, p_lock boolean, p_card_numbers text[], p_keys bytea[],
   p_request_stores text[], p_request_nos text[], p_operations text[], p_templates text[],
@@ -33,14 +36,15 @@ begin
           from found f),
     array(select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at,
             l.expires_on)::lot_row_v1
-          from found f join lot l on l.merchant_id = p_merchant and l.card_id = f.card_id
-          where l.remaining > 0),
+          from found f cross join lateral (
+            select l.* from lot l where l.merchant_id = p_merchant and l.card_id = f.card_id and l.remaining > 0 offset 0) l),
     array(select row(k.key_hash, k.fingerprint, k.outcome, k.operation_id, k.http_status, k.answer,
             k.created_at)::key_row_v1
           from idempotency_key k where k.merchant_id = p_merchant and k.key_hash = any (p_keys)),
     array(select row(r.store_id, r.request_no, r.redemption_id)::request_no_row_v1
-          from unnest(p_request_stores, p_request_nos) q (store_id, request_no)
-          join redemption r on r.merchant_id = p_merchant and r.store_id = q.store_id and r.request_no = q.request_no)
+          from unnest(p_request_stores, p_request_nos) q (store_id, request_no) cross join lateral (
+            select r.* from redemption r
+            where r.merchant_id = p_merchant and r.store_id = q.store_id and r.request_no = q.request_no offset 0) r)
     into epoch, merchant_status, test_now, clock, cards, lots, keys, request_nos
     from merchant m where m.merchant_id = p_merchant;
 
@@ -54,6 +58,7 @@ begin
               r.refunded, r.lines, r.refunded_lines, o.decided_at, o.business_date)::redemption_row_v1
             from redemption r
             join operation o on o.merchant_id = p_merchant and o.operation_id = r.redemption_id
+              and o.operation_id = any (p_operations)
             where r.merchant_id = p_merchant and r.redemption_id = any (p_operations)),
       array(select row(p.operation_id, p.posting_no, p.from_account, p.to_account, p.amount, p.lot_id)::posting_row_v1
             from posting p
@@ -66,6 +71,8 @@ begin
               l.expires_on)::lot_row_v1
             from lot l
             where l.merchant_id = p_merchant
+              and l.card_id = any (array(select p.card_id from posting p
+                where p.merchant_id = p_merchant and p.operation_id = any (p_operations)))
               and not exists (select from unnest(lots) x where x.lot_id = l.lot_id) and (l.card_id, l.lot_id) in (
               select p.card_id, p.lot_id from posting p
               where p.merchant_id = p_merchant and p.operation_id = any (p_operations)))

@@ -14,8 +14,8 @@ from tests.ledger.rules.kit import both, caught, schema_of, shop
 ARMS_CHECK_THEMSELVES = (
     ("if cardinality(v_held) < cardinality(p_guards) then", "if false then"),
     (
-        "and c.card_id = i.card_id;",
-        "and c.card_id = i.card_id and c.version = i.version - 1;",
+        "and c.card_id = i.card_id\n",
+        "and c.card_id = i.card_id and c.version = i.version - 1\n",
     ),
     (
         "raise exception 'card images: % of %', v_rows, cardinality(p_cards)"

@@ -36,8 +36,8 @@ LOTS_FIRST = (
     ),
     ("array(select row(l.card_id", "case when true then v_lots else array(select row(l.card_id"),
     (
-        "where l.remaining > 0),\n    array(select row(k.",
-        "where l.remaining > 0) end,\n    array(select row(k.",
+        "and l.remaining > 0 offset 0) l),\n    array(select row(k.",
+        "and l.remaining > 0 offset 0) l) end,\n    array(select row(k.",
     ),
 )
 
