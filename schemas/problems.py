@@ -20,7 +20,9 @@ class Reason(Struct, forbid_unknown_fields=True, omit_defaults=True):
         Meta(description="JSON path of the field in the request.", examples=["$.amount.value"]),
     ] = None
     card_id: Annotated[str | None, Meta(description="The card the reason is about.")] = None
-    missing_minor: Annotated[int | None, Meta(description="What is short, in minor units.")] = None
+    missing_minor: Annotated[
+        int | None, Meta(description="What is short or too much, in minor units.")
+    ] = None
     existing_id: Annotated[str | None, Meta(description="The resource that is already there.")] = (
         None
     )
