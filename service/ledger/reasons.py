@@ -108,7 +108,10 @@ INSUFFICIENT_BALANCE = (
     "insufficient_balance",
     "The balance is too small; missing_minor is what is short.",
 )
-MAX_BALANCE = ("max_balance_exceeded", "The balance would pass the template's maximum.")
+MAX_BALANCE = (
+    "max_balance_exceeded",
+    "The balance would pass the template's maximum; missing_minor is the excess.",
+)
 STORE_EXCLUDED = ("store_not_in_scope", "The card is not redeemed at this store.")
 STORE_CLOSED = ("store_closed", "The store is closed.")
 REQUEST_NO_TAKEN = (
