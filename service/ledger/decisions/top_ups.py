@@ -34,6 +34,7 @@ def _reasons(view: View, card: Card, intent: TopUp, bonus: int) -> list[Reason]:
     reasons = state_reasons(card, view.now) + store_reasons(view)
     if intent.currency != card.currency:
         reasons.append(because(CURRENCY_MISMATCH, allowed=[card.currency]))
+        return reasons  # amounts of two currencies don't add up to a balance
     after = sum(spendable(card, view.now)) + intent.amount + bonus
     if after > view.template.rules.max_balance:
         excess = after - view.template.rules.max_balance
