@@ -27,7 +27,7 @@ from service.kernel.tokens import Token
 from service.ledger.door import Keys
 from service.ledger.terms import Terms
 from service.ledger.writer import Writer
-from service.settings import Settings, load
+from service.settings import Settings, check_secret, load
 
 DESCRIPTION = """Kafang issues and redeems stored-value cards.
 
@@ -92,6 +92,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
     try:
         async with pool.acquire() as connection:
             await database.check_role(connection)
+            await check_secret(connection, settings)
         terms = Terms(pool)
         keys = Keys.of(settings.secret())
         connect = functools.partial(

@@ -1,13 +1,20 @@
 """Settings: one Struct, read from the environment, refused by name when wrong."""
 
 import os
+import re
 import secrets
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+
+from service.kernel import database
+from service.kernel.sql import SQL
 
 
 class SettingsError(ValueError):
@@ -25,9 +32,9 @@ class Settings(Struct, frozen=True):
     database_url: str = ""
     # The owner of the schema, for migrations and `verify`; needed only with database_url.
     migration_url: str = ""
-    # At least 64 hexadecimal characters, kept outside the database. Required with database_url;
+    # Exactly 64 hexadecimal characters, kept outside the database. Required with database_url;
     # without it, made at the first start and kept in data_dir.
-    secret_key: Annotated[str, Meta(pattern="^([0-9a-f]{64,})?$")] = ""
+    secret_key: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
     data_dir: str = ".kafang"
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535)] = 8321
@@ -89,17 +96,58 @@ _OTHERS = {"KAFANG_PG_BIN"}
 
 
 def with_kept_secret(settings: Settings) -> Settings:
-    """The settings with the secret kept in data_dir, made there (0600) on first use."""
+    """The settings with the secret kept in data_dir, made there (0600) on first use.
+
+    Raises SettingsError when the file doesn't hold a secret.
+    """
     if settings.secret_key:
         return settings
     folder = Path(settings.data_dir)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "secret_key"
     if not file.exists():
-        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        _keep_new_secret(file)
+    kept = file.read_text("utf-8", "replace").strip()
+    if not re.fullmatch("[0-9a-f]{64}", kept):
+        raise SettingsError(
+            f"{file} does not hold 64 hexadecimal characters: restore it, or set KAFANG_SECRET_KEY "
+            "to the secret this database was first used with"
+        )
+    return msgspec.structs.replace(settings, secret_key=kept)
+
+
+def _keep_new_secret(file: Path) -> None:
+    """The file is whole or not there, whatever is killed; of two that make it the first wins."""
+    fd, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # made 0600
+    try:
         with os.fdopen(fd, "w", encoding="ascii") as stream:
             stream.write(secrets.token_hex(32))
-    return msgspec.structs.replace(settings, secret_key=file.read_text("ascii").strip())
+            stream.flush()
+            os.fsync(stream.fileno())
+        # As a rename, but it never replaces what another start kept meanwhile.
+        with suppress(FileExistsError):
+            os.link(name, file)
+    finally:
+        os.unlink(name)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+async def check_secret(connection: database.Connection, settings: Settings) -> None:
+    """Tie a new database to the secret; raises SettingsError when it is tied to another one.
+
+    With another secret a repeated request would not be recognised, and be applied twice.
+    """
+    own = blake2b(b"check", key=settings.secret(), digest_size=16).digest()
+    await connection.execute(SQL["startup.claim"], own)
+    if await connection.fetchval(SQL["startup.secret_check"]) != own:
+        raise SettingsError(
+            "KAFANG_SECRET_KEY is not the one this database was first used with: set that one "
+            f"(when the variable is not set it is read from {settings.data_dir}/secret_key)"
+        )
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -326,6 +326,14 @@ alter table idempotency_key force row level security;
 create policy tenant on idempotency_key as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on idempotency_key to kafang_app;
 
+create table installation (
+    only_one boolean not null default true,
+    secret_check bytea not null,
+    constraint installation_pkey PRIMARY KEY (only_one),
+    constraint installation_only_one_check CHECK (only_one)
+);
+grant insert, select on installation to kafang_app;
+
 create table leg (
     merchant_id text collate "C" not null,
     card_id text collate "C" not null,

@@ -22,6 +22,14 @@ where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
            and exists (select from pg_policy p where p.polrelid = c.oid))
 order by 1;
 
+-- name: claim
+-- The secret's check value, kept by whoever comes first.
+insert into installation (secret_check) values ($1) on conflict do nothing;
+
+-- name: secret_check
+-- The check value of the secret this database was first used with.
+select secret_check from installation;
+
 -- name: ping
 -- Whether the server answers.
 select 1;
