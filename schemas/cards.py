@@ -25,14 +25,14 @@ CardStatus = Annotated[
 ]
 
 
-class CardCreate(Struct, forbid_unknown_fields=True):
+class CardCreate(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Issue one card of a published template; the number is made by the server."""
 
     template_id: Id
     activate: Annotated[bool, Meta(description="Activate at once, as a virtual card is.")] = False
 
 
-class CardAction(Struct, forbid_unknown_fields=True):
+class CardAction(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Activate, freeze or unfreeze; a reason is kept with the operation."""
 
     reason: Annotated[str, Meta(min_length=1, max_length=200)] | None = None

@@ -70,7 +70,7 @@ MaskedNumber = Annotated[
 ]
 
 
-class Amount(Struct, forbid_unknown_fields=True):
+class Amount(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """An amount of money above zero: integer minor units and their currency."""
 
     value: PositiveMinor
@@ -84,7 +84,7 @@ class Total(Struct, forbid_unknown_fields=True):
     currency: Currency
 
 
-class Till(Struct, forbid_unknown_fields=True):
+class Till(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Where at the store it happened; every field may be left out."""
 
     terminal_id: Label | None = None

@@ -27,14 +27,14 @@ RedemptionStatus = Annotated[
 ]
 
 
-class Source(Struct, forbid_unknown_fields=True):
+class Source(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The card that pays: by number (a till) or by id (a mini-program). Exactly one of the two."""
 
     card_number: CardNumber | None = None
     card_id: Id | None = None
 
 
-class Line(Struct, forbid_unknown_fields=True):
+class Line(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """One line of the basket; total = list_price × quantity − discount + tax.
 
     The list price is kept because the law's refund sum needs it (SPC art. 19).
@@ -59,7 +59,7 @@ class QuoteRequest(Struct, forbid_unknown_fields=True):
     lines: Annotated[list[Line], Meta(max_length=200)] = field(default_factory=list)
 
 
-class RedemptionCreate(Struct, forbid_unknown_fields=True):
+class RedemptionCreate(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Take an amount from a card, once."""
 
     request_no: RequestNo
@@ -124,26 +124,29 @@ class Quote(Struct):
     expires_at: Annotated[Instant | None, Meta(description="When the token ends.")]
 
 
-class LineRefund(Struct, forbid_unknown_fields=True):
+class LineRefund(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """How much of one line is given back."""
 
     line_id: Label
     value: PositiveMinor
 
 
-class RefundCreate(Struct, forbid_unknown_fields=True):
+class RefundCreate(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Give back part or all of a redemption.
 
     Nothing named gives back all that is left, `amount` that much, `lines` so much of each line.
     """
 
     amount: Amount | None = None
-    lines: Annotated[list[LineRefund], Meta(max_length=200)] = field(default_factory=list)
+    lines: Annotated[
+        Annotated[list[LineRefund], Meta(min_length=1, max_length=200)] | None,
+        Meta(description="How much of which lines; left out, never empty."),
+    ] = None
     reason: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     till: Till | None = None
 
 
-class VoidCreate(Struct, forbid_unknown_fields=True):
+class VoidCreate(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Undo a whole redemption on its own business date, before any refund."""
 
     reason: Annotated[str, Meta(min_length=1, max_length=200)] | None = None

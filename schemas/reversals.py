@@ -9,7 +9,7 @@ from schemas.common import Instant, Total
 from schemas.redemptions import Allocation
 
 
-class ReversalCreate(Struct, forbid_unknown_fields=True):
+class ReversalCreate(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Undo whatever the operation with this key did; a key not seen yet is blocked for ever."""
 
     idempotency_key: Annotated[

@@ -10,7 +10,7 @@ from schemas.common import Amount, BusinessDate, Id, Instant, Label, Till, Total
 Tender = Literal["cash", "bank_card", "wechat_pay", "alipay", "bank_transfer", "other"]
 
 
-class TopUpCreate(Struct, forbid_unknown_fields=True):
+class TopUpCreate(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Credit a card with what the customer paid; the template's ladder adds the bonus."""
 
     amount: Amount

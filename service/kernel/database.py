@@ -55,8 +55,10 @@ READER_SETTINGS = {
     "application_name": "kafang-reader",
     "jit": "off",
     "statement_timeout": "10s",
+    "idle_in_transaction_session_timeout": "15s",
     "timezone": "UTC",
 }
+ACQUIRE_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 15.0
 START_PATIENCE_S = 60.0
@@ -151,7 +153,7 @@ async def tenant(
 ) -> AsyncIterator[Connection]:
     """A transaction of one tenant; with `snapshot` all its reads see one state."""
     async with (
-        pool.acquire() as connection,
+        pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection,
         connection.transaction(isolation="repeatable_read" if snapshot else "read_committed"),
     ):
         await connection.execute(SQL["tenant.set"], merchant_id)

@@ -51,11 +51,12 @@ def key_hash(keys: Keys, idempotency_key: str) -> bytes:
 
 
 def fingerprint(keys: Keys, call: Call, body: Any) -> bytes:
-    """An HMAC over route, path ids and the validated, typed body.
+    """An HMAC over route, path ids, the till's store and the validated, typed body.
 
-    Key order and white space don't matter.
+    Key order, white space and defaults don't matter: request Structs leave defaults out, so that a
+    field added later changes no fingerprint of a request sent before.
     """
-    message = _encode([call.route, sorted(call.path.items()), body])
+    message = _encode([call.route, sorted(call.path.items()), call.credential.store_id, body])
     return hmac.digest(keys.fingerprint, message, "sha256")[:16]
 
 
@@ -107,7 +108,7 @@ async def consider(
     )
     merchant_id = call.credential.merchant_id
     while True:
-        async with call.state.pool.acquire() as connection:
+        async with call.state.pool.acquire(timeout=database.ACQUIRE_TIMEOUT_S) as connection:
             state = await snapshots.read(connection, merchant_id, [command], lock=False)
         if state is None:
             raise ProblemError(NOT_FOUND)

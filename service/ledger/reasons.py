@@ -52,7 +52,8 @@ KEY_REUSED = define(
     "idempotency_key_reused",
     422,
     "The Idempotency-Key was used for another request",
-    "Nothing happened. Use a new key for a new request, or send the first body again.",
+    "This request did nothing; the first one with this key may have. To learn its outcome send it "
+    "again as it was. A new request needs a new key.",
     "new_key",
 )
 KEY_REVERSED = define(

@@ -79,14 +79,29 @@ class Terms:
         stores: Iterable[str] = (),
         templates: Iterable[TemplateRef] = (),
     ) -> Tenant | None:
-        """Read these in one snapshot, and remember them beside what is known of the same epoch."""
-        wanted = (list(set(hashes)), list(set(stores)), list(set(templates)))
+        """Read these in one snapshot, and remember them beside what is known of the same epoch.
+
+        None when there is no such tenant.
+        """
         async with database.tenant(self._pool, merchant_id, snapshot=True) as connection:
             merchant = await database.one(connection, "tenant.merchant", Merchant, merchant_id)
             if merchant is None:
                 return None
-            read = Tenant(merchant)
-            await _read(connection, read, *wanted)
+            return await self.remember(connection, merchant, hashes, stores, templates)
+
+    async def remember(
+        self,
+        connection: database.Connection,
+        merchant: Merchant,
+        hashes: Iterable[bytes] = (),
+        stores: Iterable[str] = (),
+        templates: Iterable[TemplateRef] = (),
+    ) -> Tenant:
+        """Read these in the snapshot that a connection has open, in which `merchant` was read."""
+        merchant_id = merchant.merchant_id
+        wanted = (list(set(hashes)), list(set(stores)), list(set(templates)))
+        read = Tenant(merchant)
+        await _read(connection, read, *wanted)
         known = self.known(merchant_id, merchant.epoch)
         if (
             known is not None

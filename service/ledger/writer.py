@@ -115,10 +115,12 @@ class Writer:
             raise answer
         return answer
 
-    async def _settle(self, lane: int, merchant_id: str, members: list[One]) -> None:
+    async def _settle(
+        self, lane: int, merchant_id: str, members: list[One], deadline: float | None = None
+    ) -> None:
         """Attempt, and again with what is left, until everything is answered or patience ends."""
         now = asyncio.get_running_loop().time
-        deadline = now() + self._patience_s
+        deadline = deadline or now() + self._patience_s
         lock = self._contended(members, now())
         for attempt in range(ATTEMPTS_MAX):
             members = [member for member in members if not member.answer.done()]
@@ -129,7 +131,7 @@ class Writer:
                 if lock:
                     self._note_misses(members, now())
             except asyncpg.DataError as error:
-                await self._isolate(lane, merchant_id, members, error)
+                await self._isolate(lane, merchant_id, members, error, deadline)
             except LOST as error:
                 log.warning("connection of lane %d lost: %r", lane, error)
                 metrics.count_retry("connection_lost")
@@ -139,21 +141,26 @@ class Writer:
                 raise  # the whole lane's affair, no member's
             except Exception as error:
                 if not _again(error):
-                    await self._isolate(lane, merchant_id, members, error)
+                    await self._isolate(lane, merchant_id, members, error, deadline)
 
     def _contended(self, members: list[One], now: float) -> bool:
         """Whether a card of these was missed a moment ago.
 
         Lock it first then: without a lock the next attempt would miss again.
         """
-        if self._contention and max(self._contention.values()) < now:
-            self._contention.clear()
+        while self._contention:
+            oldest = next(iter(self._contention))
+            if self._contention[oldest] >= now:
+                break
+            del self._contention[oldest]
         return any(self._contention.get(m.command.card_number, 0.0) >= now for m in members)
 
     def _note_misses(self, members: list[One], now: float) -> None:
         missed = [member for member in members if not member.answer.done()]
         metrics.count_misses(len(missed))
         for member in missed:
+            # At the end again: all live equally long, so the oldest are always in front.
+            self._contention.pop(member.command.card_number, None)
             self._contention[member.command.card_number] = now + CONTENDED_S
 
     async def _attempt(self, lane: int, merchant_id: str, members: list[One], lock: bool) -> bool:
@@ -225,7 +232,12 @@ class Writer:
         return tenant if tenant is not None and tenant.merchant.epoch == state.epoch else None
 
     async def _isolate(
-        self, lane: int, merchant_id: str, members: list[One], error: Exception
+        self,
+        lane: int,
+        merchant_id: str,
+        members: list[One],
+        error: Exception,
+        deadline: float | None = None,
     ) -> None:
         """One bad member never costs its batch (rule 7).
 
@@ -233,8 +245,8 @@ class Writer:
         """
         if len(members) > 1:
             half = len(members) // 2
-            await self._settle(lane, merchant_id, members[:half])
-            await self._settle(lane, merchant_id, members[half:])
+            await self._settle(lane, merchant_id, members[:half], deadline)
+            await self._settle(lane, merchant_id, members[half:], deadline)
             return
         if (
             isinstance(error, asyncpg.UniqueViolationError)

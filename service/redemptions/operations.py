@@ -86,9 +86,10 @@ async def read(call: Call, _: None) -> Answer:
 
 async def refund(call: Call, body: RefundCreate) -> Answer:
     """Give back part or all."""
-    if body.amount is not None and body.lines:
+    lines = body.lines or []
+    if body.amount is not None and lines:
         raise _contradiction("amount_and_lines", "Name an amount or lines, not both.", "$.lines")
-    line_ids = [line.line_id for line in body.lines]
+    line_ids = [line.line_id for line in lines]
     if len(set(line_ids)) != len(line_ids):
         raise _contradiction("duplicate_line", "A line is named twice.", "$.lines")
     redemption_id = object_id(call, "redemption_id", "rdm")
@@ -98,7 +99,7 @@ async def refund(call: Call, body: RefundCreate) -> Answer:
         redemption_id,
         amount,
         currency,
-        {line.line_id: line.value for line in body.lines},
+        {line.line_id: line.value for line in lines},
         body.reason,
     )
     return await door.perform(call, body, intent, number, store_id, body.till)

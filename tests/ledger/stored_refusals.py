@@ -86,7 +86,7 @@ async def find_nothing(merchant: Shop) -> Any:
 async def find_without_database(merchant: Shop) -> Any:
     """The database goes away before anything was sent."""
 
-    def refused() -> Any:
+    def refused(**_: Any) -> Any:
         raise ConnectionRefusedError
 
     lost = call(merchant)
