@@ -110,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
         help="pos: bound to --store; merchant: all stores (default: pos)",
     )
     key.add_argument("--store", help="sto_…, for a pos key")
+    gone = add("revoke-key", _revoke_key, "end an API key; nothing sent with it is accepted")
+    gone.add_argument("--merchant", required=True, help="mer_…, whose key it is")
+    gone.add_argument("--key", required=True, help="key_…, as create-key told it")
     add("openapi", _openapi, "print the OpenAPI 3.1 document")
     return parser
 
@@ -164,6 +167,13 @@ def _create_key(arguments: argparse.Namespace, settings: Settings) -> Any:
             pool, arguments.merchant, arguments.name, arguments.bundle, arguments.store
         ),
     )
+
+
+def _revoke_key(arguments: argparse.Namespace, settings: Settings) -> Any:
+    merchant_id, api_key_id = arguments.merchant, arguments.key
+    if not _with_pool(settings, lambda pool: api_keys.revoke(pool, merchant_id, api_key_id)):
+        raise ValueError(f"the merchant {merchant_id} has no active key {api_key_id}")
+    return {"merchant_id": merchant_id, "api_key_id": api_key_id, "status": "revoked"}
 
 
 def _openapi(_: argparse.Namespace, __: Settings) -> Any:

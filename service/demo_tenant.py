@@ -49,6 +49,12 @@ class DemoTenant(Struct):
     card_number: str
 
 
+def serving(settings: Settings) -> str:
+    """Where it serves, in one line."""
+    base = f"http://{settings.host}:{settings.port}"
+    return f"Kafang serves {base}   (contract: {base}/openapi.json)"
+
+
 def welcome(settings: Settings) -> str:
     """Make the demo tenant on a first start, and say what to do next."""
     folder = Path(settings.data_dir)
@@ -64,15 +70,16 @@ def welcome(settings: Settings) -> str:
     till_key = folder / "demo_pos_key"
     return "\n".join(
         (
-            f"Kafang serves {base}   (contract: {base}/openapi.json)",
+            serving(settings),
             f"Demo merchant {demo.merchant_id}, test mode. Test keys: {till_key} (till), "
             f"{folder / 'demo_merchant_key'} (merchant). Facts: {file}",
-            "Redeem 88.00 yuan from the demo card:",
+            "Redeem 88.00 yuan from the demo card; with the same KEY it is redeemed once:",
             "",
+            "  KEY=first-$(date +%s%N)",
             f'  curl -sS {base}/v1/redemptions -H "Authorization: Bearer $(cat {till_key})" \\',
             "    -H 'Content-Type: application/json' \\",
-            '    -H "Idempotency-Key: first-$(date +%s%N)" \\',
-            '    -d \'{"request_no":"TRY-\'$(date +%s%N)\'",'
+            '    -H "Idempotency-Key: $KEY" \\',
+            '    -d \'{"request_no":"\'$KEY\'",'
             '"amount":{"value":8800,"currency":"CNY"},'
             f'"sources":[{{"card_number":"{demo.card_number}"}}]}}\'',
             "",

@@ -22,7 +22,13 @@ from service import demo_tenant
 from service.kernel import database, embedded
 from service.kernel.metrics import MULTIPROCESS_DIR
 from service.kernel.migrations import migrate
-from service.settings import Settings, SettingsError, environment_of, with_kept_secret
+from service.settings import (
+    Settings,
+    SettingsError,
+    check_secret,
+    environment_of,
+    with_kept_secret,
+)
 
 BACKLOG = 2048
 PORT_PATIENCE_S = 3.0
@@ -60,13 +66,19 @@ def run(_: argparse.Namespace, settings: Settings) -> None:
         tempfile.TemporaryDirectory(prefix="kafang-metrics-") as metrics_dir,
     ):
         asyncio.run(migrate(urls.owner))
-        asyncio.run(_require_durable(urls.app, settings))
+        asyncio.run(_require_sound(urls.app, settings))
+        own_database = not settings.database_url
         settings = msgspec.structs.replace(settings, database_url=urls.app, migration_url="")
         os.environ.update(environment_of(settings))
         os.environ[MULTIPROCESS_DIR] = metrics_dir
         os.environ.pop("KAFANG_MIGRATION_URL", None)
-        print(demo_tenant.welcome(settings), flush=True)
+        print(greeting(settings, own_database=own_database), flush=True)
         _serve(settings)
+
+
+def greeting(settings: Settings, *, own_database: bool) -> str:
+    """What `run` prints: a demo merchant is put into Kafang's own database, never into another."""
+    return demo_tenant.welcome(settings) if own_database else demo_tenant.serving(settings)
 
 
 async def _require_free_port(settings: Settings) -> None:
@@ -97,10 +109,13 @@ def _is_free(host: str, port: int) -> bool:
     return True
 
 
-async def _require_durable(url: str, settings: Settings) -> None:
+async def _require_sound(url: str, settings: Settings) -> None:
     """Refuse before serving what every worker would refuse, naming the setting (promise 1)."""
     connection = await database.connect_writer(url, allow_unsafe=settings.allow_unsafe_durability)
-    await connection.close()
+    try:
+        await check_secret(connection, settings)
+    finally:
+        await connection.close()
 
 
 def _serve(settings: Settings) -> None:

@@ -20,7 +20,8 @@ from tests.harness.server import ROOT, Server
 from tests.harness.tenant import TestCard
 
 COMMANDS = [  # in the order of the help
-    "run", "migrate", "verify", "create-merchant", "create-store", "create-key", "openapi",
+    "run", "migrate", "verify", "create-merchant", "create-store", "create-key", "revoke-key",
+    "openapi",
 ]  # fmt: skip
 
 
@@ -85,6 +86,7 @@ def test_help_explains_every_option(
         (["redeem"], "invalid choice: 'redeem'"),
         (["verify", "--colour"], "--colour"),
         (["create-merchant"], "--name"),
+        (["revoke-key", "--merchant", "m"], "--key"),
         (["create-merchant", "--name", "a", "--mode", "trial"], "choose from"),
         (["create-store", "--merchant", "mer_1", "--name", "a"], "--legal-entity"),
         (
@@ -111,6 +113,7 @@ def test_wrong_use_is_told_in_one_sentence(
         ("KAFANG_PORT", "70000", "KAFANG_PORT"),
         ("KAFANG_WORKERS", "0", "KAFANG_WORKERS"),
         ("KAFANG_SECRET_KEY", "short", "KAFANG_SECRET_KEY"),
+        ("KAFANG_SECRET_KEY", "a" * 66, "KAFANG_SECRET_KEY"),
         ("KAFANG_LOG_LEVEL", "loud", "KAFANG_LOG_LEVEL"),
         ("KAFANG_PROT", "8321", "unknown settings: KAFANG_PROT; known are "),
         ("DATABASE_URL", "postgresql://localhost/x", "KAFANG_SECRET_KEY is required"),
@@ -172,6 +175,23 @@ async def test_from_a_merchant_to_a_working_key(server: Server) -> None:
     async with Client(server.host, server.port, facts["token"]) as till:
         answer = await till.get("/v1/redemptions?request_no=A-1")
     assert (answer.status, answer.json()) == (200, {"data": []})
+
+
+async def test_a_revoked_key_opens_nothing(server: Server) -> None:
+    demo = server.demo()
+    named = ["--merchant", demo["merchant_id"]]
+    till = ["--name", "till 2", "--store", demo["store_id"], "--json"]
+    key = json.loads(kafang(server, "create-key", *named, *till).stdout)
+    async with Client(server.host, server.port, key["token"]) as client:
+        assert (await client.get("/v1/redemptions?request_no=A-1")).status == 200
+        done = kafang(server, "revoke-key", *named, "--key", key["api_key_id"])
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.split()[-2:] == ["status", "revoked"]
+        assert (await client.get("/v1/redemptions?request_no=A-1")).status == 401
+    for merchant, api_key in ((named[1], key["api_key_id"]), ("mer_x", "key_x")):
+        done = kafang(server, "revoke-key", "--merchant", merchant, "--key", api_key)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"kafang: the merchant {merchant} has no active key {api_key}\n"
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,17 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service import runner
+from service.settings import Settings
 from tests.api import shop
 from tests.harness import server as servers
 from tests.harness.client import Client
@@ -133,9 +137,9 @@ async def test_killed_outright_it_recovers(folder: Path) -> None:
 def welcome_command(server: Server) -> str:
     """The command that the welcome text shows, as a person would paste it."""
     lines = server.log.read_text("utf-8").splitlines()
-    start = next(number for number, line in enumerate(lines) if line.strip().startswith("curl "))
-    command = []
-    for line in lines[start:]:
+    start = next(number for number, line in enumerate(lines) if line.strip().startswith("KEY="))
+    command = [lines[start]]
+    for line in lines[start + 1 :]:
         command.append(line)
         if not line.endswith("\\"):
             break
@@ -148,17 +152,57 @@ def welcome_command(server: Server) -> str:
 async def test_the_command_of_the_welcome_works_when_pasted(server: Server) -> None:
     command = welcome_command(server)
     seen = []
-    for _ in range(2):
+    again = command.partition("\n")[2]
+    for text in (f"{command}\n{again}", command):
         done = await asyncio.to_thread(
-            subprocess.run, ["bash", "-c", command], capture_output=True, text=True, check=False,
+            subprocess.run, ["bash", "-c", text], capture_output=True, text=True, check=False,
             timeout=30, cwd=servers.ROOT,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, ""), done
-        seen.append(json.loads(done.stdout))
-    assert [answer["status"] for answer in seen] == ["captured", "captured"], seen
-    assert seen[0]["amount"] == {"value": 8_800, "currency": "CNY"}
-    balances = [answer["card"]["balances"]["total"] for answer in seen]
+        seen.append(answers(done.stdout))
+    (first, replayed), (second,) = seen
+    assert first == replayed, "the same KEY is the same redemption"
+    assert (first["status"], second["status"]) == ("captured", "captured"), seen
+    assert first["amount"] == {"value": 8_800, "currency": "CNY"}
+    balances = [answer["card"]["balances"]["total"] for answer in (first, second)]
     assert balances[0] - balances[1] == 8_800
+
+
+def answers(text: str) -> list[Any]:
+    """The JSON documents that curl printed one behind the other."""
+    found, decoder = [], json.JSONDecoder()
+    while text := text.strip():
+        document, end = decoder.raw_decode(text)
+        found.append(document)
+        text = text[end:]
+    return found
+
+
+def test_only_its_own_database_gets_a_demo_merchant(tmp_path: Path) -> None:
+    """A database that is not ours is greeted with the address alone, and is not even asked."""
+    nowhere = Settings(database_url="postgresql://127.0.0.1:1/x", data_dir=str(tmp_path))
+    text = runner.greeting(nowhere, own_database=False)
+    assert (
+        text
+        == "Kafang serves http://127.0.0.1:8321   (contract: http://127.0.0.1:8321/openapi.json)"
+    )
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ConnectionRefusedError):
+        runner.greeting(nowhere, own_database=True)
+
+
+async def test_another_secret_than_the_first_is_refused(folder: Path) -> None:
+    first = servers.start(folder)
+    servers.stop(first)
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    environment |= {"KAFANG_DATA_DIR": str(folder), "KAFANG_PORT": str(first.port)}
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-m", "service", "run"], capture_output=True, text=True,
+        check=False, timeout=60, cwd=servers.ROOT,
+        env=environment | {"KAFANG_SECRET_KEY": "6e" * 32},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("kafang: KAFANG_SECRET_KEY is not the one this database was")
 
 
 def test_the_welcome_names_files_only_their_owner_can_read(server: Server) -> None:
