@@ -96,9 +96,11 @@ async def test_rule_05_a_card_stays_in_its_lane(
     base = twin or Writer
 
     class Watched(base):  # type: ignore[valid-type, misc]
-        async def _settle(self, lane: int, merchant_id: str, members: Any) -> None:
+        async def _settle(
+            self, lane: int, merchant_id: str, members: Any, deadline: float | None = None
+        ) -> None:
             lanes.add(lane)
-            await super()._settle(lane, merchant_id, members)
+            await super()._settle(lane, merchant_id, members, deadline)
 
     async with shop(database, {"lanes": 4, "writer_class": Watched}) as merchant:
         card = await merchant.card(1_000)

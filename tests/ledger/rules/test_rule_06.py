@@ -27,7 +27,9 @@ HOLD = "select from store where merchant_id = $1 for update"
 class LooksUp(Writer):
     """After a lost connection it looks whether the key is there, and believes what it sees."""
 
-    async def _settle(self, lane: int, merchant_id: str, members: Any) -> None:
+    async def _settle(
+        self, lane: int, merchant_id: str, members: Any, deadline: float | None = None
+    ) -> None:
         try:
             await self._attempt(lane, merchant_id, members, False)
         except OSError:
