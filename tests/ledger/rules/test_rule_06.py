@@ -28,7 +28,11 @@ class LooksUp(Writer):
     """After a lost connection it looks whether the key is there, and believes what it sees."""
 
     async def _settle(
-        self, lane: int, merchant_id: str, members: Any, deadline: float | None = None
+        self,
+        lane: int,
+        merchant_id: str,
+        members: Any,
+        deadline: float | None = None,  # noqa: ARG002  # the writer's signature
     ) -> None:
         try:
             await self._attempt(lane, merchant_id, members, False)
