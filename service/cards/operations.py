@@ -1,14 +1,13 @@
 """The story of a card: issued with a number nobody can guess, activated, looked at, frozen."""
 
 import secrets
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from schemas.cards import CardAction, CardCreate, CardLookup, Statement
 from service.cards import store
-from service.kernel.http import Answer, Call, object_id
+from service.kernel.http import Answer, Call, json_answer, object_id
 from service.kernel.ids import is_id, new_id
 from service.kernel.paging import decode_cursor, page
 from service.kernel.problems import NOT_FOUND, UNAVAILABLE, ProblemError
@@ -76,7 +75,7 @@ async def look_up(call: Call, body: CardLookup) -> Answer:
         card = await store.by_number(tenant, body.card_number)
     if card is None or effective_status(card, tenant.now) == "created":
         raise ProblemError(CARD_NOT_FOUND)
-    return _json(answers.card_detail(card, tenant.now))
+    return json_answer(200, answers.card_detail(card, tenant.now))
 
 
 async def read(call: Call, _: None) -> Answer:
@@ -86,7 +85,7 @@ async def read(call: Call, _: None) -> Answer:
         card = await store.by_id(tenant, card_id)
     if card is None:
         raise ProblemError(NOT_FOUND)
-    return _json(answers.card_detail(card, tenant.now))
+    return json_answer(200, answers.card_detail(card, tenant.now))
 
 
 async def statement(call: Call, _: None) -> Answer:
@@ -97,13 +96,9 @@ async def statement(call: Call, _: None) -> Answer:
         if await store.by_id(tenant, card_id) is None:
             raise ProblemError(NOT_FOUND)
         lines = await store.statement(tenant, card_id, after, limit + 1)
-    return _json(Statement(*page(lines, limit, lambda line: line.version)))
+    return json_answer(200, Statement(*page(lines, limit, lambda line: line.version)))
 
 
 async def _act(call: Call, body: CardAction, intent: Intent) -> Answer:
     number, _ = await door.locate(call, "ledger.locate_card", object_id(call, "card_id", "crd"))
     return await door.perform(call, body, intent, number, call.credential.store_id)
-
-
-def _json(body: Any) -> Answer:
-    return Answer(200, msgspec.json.encode(body))

@@ -1,7 +1,5 @@
 """Cards over HTTP: issue, look up, activate, freeze, unfreeze, statement."""
 
-from msgspec import Struct
-
 from schemas.cards import (
     Card,
     CardAction,
@@ -14,7 +12,7 @@ from schemas.cards import (
 from service.cards import operations
 from service.kernel import problems
 from service.kernel.http import Route, handler
-from service.kernel.paging import LIMIT_DEFAULT, Cursor, Limit
+from service.kernel.paging import Paging
 from service.ledger import reasons
 
 WRITE_ERRORS = (
@@ -25,13 +23,6 @@ WRITE_ERRORS = (
     reasons.REQUEST_IN_PROGRESS,
     reasons.MERCHANT_SUSPENDED,
 )
-
-
-class Paging(Struct, forbid_unknown_fields=True):
-    """Which part of a list."""
-
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Cursor | None = None
 
 
 ISSUE = Route(

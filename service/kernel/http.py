@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any, Literal, NamedTuple, cast
 from urllib.parse import parse_qsl
 
+import msgspec
 from litestar import HttpMethod, Litestar, Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.handlers import route as litestar_route
@@ -130,6 +131,11 @@ def open_handler(declared: Route, operation: OpenOperation) -> HTTPRouteHandler:
         return _reply(await operation(scope["litestar_app"].state), request_id_of(scope))
 
     return _mounted(declared, serve)
+
+
+def json_answer(status: int, body: Any) -> Answer:
+    """The answer that shows a Struct."""
+    return Answer(status, msgspec.json.encode(body))
 
 
 def object_id(call: Call, name: str, prefix: str) -> str:

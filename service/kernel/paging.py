@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from schemas.problems import Reason
 from service.kernel.problems import INVALID_REQUEST, ProblemError
@@ -28,6 +28,14 @@ Cursor = Annotated[
         description="`next_cursor` of the page before; opaque, and only for the same list.",
     ),
 ]
+
+
+class Paging(Struct, forbid_unknown_fields=True):
+    """Which part of a list."""
+
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Cursor | None = None
+
 
 Row = TypeVar("Row")
 

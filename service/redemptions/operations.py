@@ -1,9 +1,5 @@
 """The story of a redemption: who pays, where, then one trip through the door."""
 
-from typing import Any
-
-import msgspec
-
 from schemas.common import Total
 from schemas.problems import Reason
 from schemas.redemptions import (
@@ -17,7 +13,7 @@ from schemas.redemptions import (
     VoidCreate,
 )
 from service.kernel.auth import Credential
-from service.kernel.http import Answer, Call, object_id
+from service.kernel.http import Answer, Call, json_answer, object_id
 from service.kernel.problems import NOT_FOUND, ProblemError
 from service.ledger import answers, door, quotes
 from service.ledger.commands import Redeem, Refund, Void
@@ -57,12 +53,12 @@ async def quote(call: Call, body: QuoteRequest) -> Answer:
         raise decision.error
     due = Total(payable(intent), body.amount.currency)
     if isinstance(decision, Refused):
-        return _json(200, Quote(False, due, [], decision.reasons, None, None))
+        return json_answer(200, Quote(False, due, [], decision.reasons, None, None))
     redemption = decision.own.redemption
     assert redemption is not None and view.card is not None
     token, expires_at = quotes.token(view, view.card, intent, due.value)
     drawn = answers.allocations(redemption.card_id, redemption.allocation)
-    return _json(200, Quote(True, due, drawn, [], token, expires_at))
+    return json_answer(200, Quote(True, due, drawn, [], token, expires_at))
 
 
 async def find(call: Call, _: None) -> Answer:
@@ -70,7 +66,7 @@ async def find(call: Call, _: None) -> Answer:
     store_id = door.store_of(call.credential, call.query.store_id)
     async with reading(call) as tenant:
         found = await store.by_request_no(tenant, store_id, call.query.request_no)
-    return _json(200, RedemptionList(found))
+    return json_answer(200, RedemptionList(found))
 
 
 async def read(call: Call, _: None) -> Answer:
@@ -81,7 +77,7 @@ async def read(call: Call, _: None) -> Answer:
     if redemption is None:
         raise ProblemError(NOT_FOUND)
     _require_store(call.credential, redemption.store_id)
-    return _json(200, redemption)
+    return json_answer(200, redemption)
 
 
 async def refund(call: Call, body: RefundCreate) -> Answer:
@@ -157,7 +153,3 @@ def _require_store(credential: Credential, store_id: str) -> None:
 
 def _contradiction(code: str, message: str, path: str) -> ProblemError:
     return ProblemError(UNPROCESSABLE, reasons=[Reason(code, message, path=path)])
-
-
-def _json(status: int, body: Any) -> Answer:
-    return Answer(status, msgspec.json.encode(body))

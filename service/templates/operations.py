@@ -1,15 +1,12 @@
 """The story of a template: checked as a whole, published once, never changed."""
 
 from collections.abc import Iterator
-from typing import Any
-
-import msgspec
 
 from schemas.common import Id
 from schemas.problems import Reason
 from schemas.templates import CardTemplateCreate, CardTemplateList
 from service.kernel import database
-from service.kernel.http import Answer, Call, object_id
+from service.kernel.http import Answer, Call, json_answer, object_id
 from service.kernel.paging import decode_cursor, page
 from service.kernel.problems import NOT_FOUND, ProblemError
 from service.ledger.reading import reading
@@ -31,7 +28,7 @@ async def create(call: Call, body: CardTemplateCreate) -> Answer:
         raise ProblemError(UNPROCESSABLE, reasons=reasons)
     async with database.tenant(call.state.pool, call.credential.merchant_id) as connection:
         template = await store.publish(connection, call.credential.merchant_id, body)
-    return _json(201, template)
+    return json_answer(201, template)
 
 
 async def read(call: Call, _: None) -> Answer:
@@ -41,7 +38,7 @@ async def read(call: Call, _: None) -> Answer:
         template = await store.latest(tenant, template_id)
     if template is None:
         raise ProblemError(NOT_FOUND)
-    return _json(200, template)
+    return json_answer(200, template)
 
 
 async def browse(call: Call, _: None) -> Answer:
@@ -49,7 +46,7 @@ async def browse(call: Call, _: None) -> Answer:
     limit, before = call.query.limit, decode_cursor(call.query.cursor, Id) or AFTER_ALL
     async with reading(call) as tenant:
         found = await store.page(tenant, before, limit + 1)
-    return _json(200, CardTemplateList(*page(found, limit, lambda template: template.id)))
+    return json_answer(200, CardTemplateList(*page(found, limit, lambda template: template.id)))
 
 
 def _contradictions(
@@ -105,7 +102,3 @@ def _period(period: str, path: str) -> Iterator[Reason]:
         periods.parse(period)
     except ValueError as error:
         yield Reason("invalid_period", str(error), path=path)
-
-
-def _json(status: int, body: Any) -> Answer:
-    return Answer(status, msgspec.json.encode(body))

@@ -1,20 +1,10 @@
 """Card templates over HTTP."""
 
-from msgspec import Struct
-
 from schemas.templates import CardTemplate, CardTemplateCreate, CardTemplateList
 from service.kernel.http import Route, handler
-from service.kernel.paging import LIMIT_DEFAULT, Cursor, Limit
+from service.kernel.paging import Paging
 from service.ledger import reasons
 from service.templates import operations
-
-
-class Paging(Struct, forbid_unknown_fields=True):
-    """Which part of a list."""
-
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Cursor | None = None
-
 
 EXAMPLE = {
     "name": "金卡",
