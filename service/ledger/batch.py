@@ -21,7 +21,7 @@ from service.ledger.reasons import KEY_REUSED, KEY_REVERSED, MERCHANT_SUSPENDED
 from service.ledger.rows import Rows
 from service.ledger.snapshot import Snapshot
 from service.ledger.state import Card, Change, Key, StoreTerms, View
-from service.ledger.terms import Tenant
+from service.ledger.terms import Tenant, Terms
 from service.rules.periods import MIDNIGHT, business_date
 
 
@@ -261,6 +261,25 @@ def replay(key: Key, fingerprint: bytes) -> Settled | ProblemError:
         return ProblemError(KEY_REUSED)
     assert key.answer is not None
     return Settled(key.http_status, key.answer, True)
+
+
+async def terms_of(
+    terms: Terms, merchant_id: str, commands: list[Command], snapshot: Snapshot
+) -> Tenant | None:
+    """What these commands need of the terms of the snapshot's epoch.
+
+    None when the epoch moved meanwhile and all must be read again.
+    """
+    hashes = {command.credential.secret_hash for command in commands}
+    stores = {command.store_id for command in commands if command.store_id is not None}
+    templates = {
+        template_ref(command, snapshot.cards.get(command.card_number)) for command in commands
+    }
+    templates.discard(("", 0))
+    tenant = terms.known(merchant_id, snapshot.epoch)
+    if tenant is None or tenant.lacks(hashes, stores, templates):
+        tenant = await terms.load(merchant_id, hashes, stores, templates)
+    return tenant if tenant is not None and tenant.merchant.epoch == snapshot.epoch else None
 
 
 def template_ref(command: Command, card: Card | None) -> tuple[str, int]:

@@ -17,7 +17,7 @@ from service.kernel.ids import new_id
 from service.kernel.problems import NOT_FOUND, UNAVAILABLE, ProblemError
 from service.kernel.sql import SQL
 from service.ledger import snapshot as snapshots
-from service.ledger.batch import Batch, Relocate, Settled, template_ref
+from service.ledger.batch import Batch, Relocate, Settled, terms_of
 from service.ledger.commands import Command, Intent
 from service.ledger.decide import Decision, decide
 from service.ledger.reading import reading
@@ -112,12 +112,8 @@ async def consider(
             state = await snapshots.read(connection, merchant_id, [command], lock=False)
         if state is None:
             raise ProblemError(NOT_FOUND)
-        templates = {template_ref(command, state.cards.get(card_number))} - {("", 0)}
-        stores = [store_id] if store_id else []
-        tenant = await call.state.terms.load(
-            merchant_id, [call.credential.secret_hash], stores, templates
-        )
-        if tenant is not None and tenant.merchant.epoch == state.epoch:
+        tenant = await terms_of(call.state.terms, merchant_id, [command], state)
+        if tenant is not None:
             break
     batch = Batch(tenant, state, call.state.door_keys.quote, new_id)
     refusal = batch.unauthorized(command)

@@ -35,11 +35,10 @@ from service.kernel.problems import (
 )
 from service.kernel.sql import SQL
 from service.ledger import snapshot as snapshots
-from service.ledger.batch import Batch, Later, Outcome, Pending, Relocate, Settled, template_ref
+from service.ledger.batch import Batch, Later, Outcome, Pending, Relocate, Settled, terms_of
 from service.ledger.commands import Command
 from service.ledger.reasons import KEY_REUSED, KEY_REVERSED, REQUEST_IN_PROGRESS
-from service.ledger.snapshot import Snapshot
-from service.ledger.terms import Tenant, Terms
+from service.ledger.terms import Terms
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +187,7 @@ class Writer:
         """
         commands = [member.command for member in members]
         state = await snapshots.read(connection, merchant_id, commands, lock=lock)
-        tenant = await self._tenant(merchant_id, commands, state) if state else None
+        tenant = await terms_of(self._terms, merchant_id, commands, state) if state else None
         if state is None or tenant is None:
             gone = ProblemError(UNAUTHENTICATED)
             return False, [(member, gone) for member in members] if state is None else []
@@ -212,24 +211,6 @@ class Writer:
             elif not isinstance(outcome, Later):
                 answers.append((member, _certain(member, outcome)))
         return bool(missed), answers
-
-    async def _tenant(
-        self, merchant_id: str, commands: list[Command], state: Snapshot
-    ) -> Tenant | None:
-        """The terms of the snapshot's epoch.
-
-        None when the epoch moved meanwhile and all must be read again.
-        """
-        hashes = {command.credential.secret_hash for command in commands}
-        stores = {command.store_id for command in commands if command.store_id is not None}
-        templates = {
-            template_ref(command, state.cards.get(command.card_number)) for command in commands
-        }
-        templates.discard(("", 0))
-        tenant = self._terms.known(merchant_id, state.epoch)
-        if tenant is None or tenant.lacks(hashes, stores, templates):
-            tenant = await self._terms.load(merchant_id, hashes, stores, templates)
-        return tenant if tenant is not None and tenant.merchant.epoch == state.epoch else None
 
     async def _isolate(
         self,
