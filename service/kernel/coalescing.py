@@ -1,9 +1,13 @@
 """Coalescing: requests that arrive while a commit is in flight form the next batch.
 
-    submit ──► its lane's queue ──► settle(batch) ──► its own future
+    submit ──► its tenant's queue ──► a lane: settle(batch) ──► its own future
 
-A lane is one worker task with one connection; what must not race itself (one card) always takes
-the same lane. A batch holds one tenant's members only (rule 9); tenants of a lane take turns.
+A lane is one worker task with one connection. A batch holds one tenant's members only (rule 9), and
+tenants take turns. While a tenant has a batch in flight, what else arrives for it waits and makes
+the next one larger: a commit costs nearly the same however much it carries, so a second at its
+side would only make both smaller. There is a second when a whole batch waits already, or when the
+one in flight is slow; it leaves out what the one in flight is about, so nothing (one card) ever
+races itself.
 
 The lane tasks live as long as the application: there is no moment between "queue looked empty" and
 "I no longer run" in which a request could be stranded (rule 8). A member's future belongs to the
@@ -19,22 +23,27 @@ from typing import Generic, TypeVar
 C = TypeVar("C")
 A = TypeVar("A")
 
+# A batch takes milliseconds. One that takes this long waits for something (a lock, a lost server)
+# that its tenant's other requests need not wait for.
+SLOW_S = 0.1
+
 
 class OverloadedError(Exception):
     """The queue is full or closed; nothing was done."""
 
 
 class Member(Generic[C, A]):
-    """A command in a lane and the future of its answer.
+    """A command in the queue and the future of its answer.
 
-    `sent`: its effect may have reached the database.
+    `subject`: what must not race itself. `sent`: its effect may have reached the database.
     """
 
-    __slots__ = ("answer", "command", "sent")
+    __slots__ = ("answer", "command", "sent", "subject")
 
-    def __init__(self, command: C, answer: "asyncio.Future[A]") -> None:
+    def __init__(self, command: C, answer: "asyncio.Future[A]", subject: str = "") -> None:
         self.command = command
         self.answer = answer
+        self.subject = subject
         self.sent = False
 
     def resolve(self, answer: A) -> None:
@@ -52,8 +61,20 @@ Settle = Callable[[int, str, list[Member[C, A]]], Awaitable[None]]
 LastWord = Callable[[Member[C, A]], BaseException]
 
 
+class _Flight:
+    """What a lane is settling."""
+
+    __slots__ = ("slow", "subjects", "tenant", "timer")
+
+    def __init__(self, tenant: str, subjects: set[str]) -> None:
+        self.tenant = tenant
+        self.subjects = subjects
+        self.slow = False
+        self.timer: asyncio.TimerHandle | None = None
+
+
 class Lanes(Generic[C, A]):
-    """Queues and their worker tasks.
+    """Queues and the tasks that empty them.
 
     `settle(lane, tenant, members)` resolves every member; `last_word(member)` is the error for one
     that it left unresolved, whatever happened.
@@ -67,16 +88,18 @@ class Lanes(Generic[C, A]):
         settle: Settle[C, A],
         last_word: LastWord[C, A],
     ) -> None:
-        self._queues: list[OrderedDict[str, list[Member[C, A]]]] = [
-            OrderedDict() for _ in range(lanes)
-        ]
+        self._queues: OrderedDict[str, list[Member[C, A]]] = OrderedDict()
+        self._flights: list[_Flight | None] = [None] * lanes
         self._wakes = [asyncio.Event() for _ in range(lanes)]
+        # The last one to fall idle is the first to be woken: its connection is the warmest.
+        self._idle: list[int] = []
         self._batch_max = batch_max
         self._queue_max = queue_max
         self._settle = settle
         self._last_word = last_word
         self._queued = 0
         self._closed = False
+        self._loop = asyncio.get_running_loop()
         self._tasks = [
             asyncio.create_task(self._run(lane), name=f"lane-{lane}") for lane in range(lanes)
         ]
@@ -86,18 +109,19 @@ class Lanes(Generic[C, A]):
         """Members waiting in queues."""
         return self._queued
 
-    async def submit(self, tenant: str, lane_of: str, command: C) -> A:
-        """The answer to a command.
+    async def submit(self, tenant: str, subject: str, command: C) -> A:
+        """The answer to a command about a subject.
 
         Raises OverloadedError, and whatever `settle` gives the member.
         """
         if self._closed or self._queued >= self._queue_max:
             raise OverloadedError
-        member: Member[C, A] = Member(command, asyncio.get_running_loop().create_future())
-        lane = hash((tenant, lane_of)) % len(self._queues)
+        member: Member[C, A] = Member(command, self._loop.create_future(), subject)
+        waiting = self._queues.setdefault(tenant, [])
+        waiting.append(member)
         self._queued += 1
-        self._queues[lane].setdefault(tenant, []).append(member)
-        self._wakes[lane].set()
+        if len(waiting) % self._batch_max == 0 or not self._flights_of(tenant):
+            self._wake_one()
         return await member.answer
 
     async def close(self) -> None:
@@ -115,26 +139,64 @@ class Lanes(Generic[C, A]):
                 if taken is not None:
                     await self._settle_whole(lane, *taken)
                 elif self._closed:
-                    return
+                    return  # what still waits is taken by the lane it waits for
                 else:
                     wake.clear()
+                    self._idle.append(lane)
                     await wake.wait()
-        finally:  # should it ever end by force, nobody may wait for it
+        except BaseException:  # ended by force: nobody may wait for it
             self._closed = True
-            while taken := self._take(lane):
-                for member in taken[1]:
+            for waiting in self._queues.values():
+                for member in waiting:
                     member.fail(self._last_word(member))
+            self._queues.clear()
+            self._queued = 0
+            raise
+
+    def _wake_one(self) -> None:
+        if self._idle:
+            self._wakes[self._idle.pop()].set()
+
+    def _slow(self, flight: _Flight) -> None:
+        flight.slow = True
+        self._wake_one()
+
+    def _flights_of(self, tenant: str) -> list[_Flight]:
+        return [flight for flight in self._flights if flight and flight.tenant == tenant]
 
     def _take(self, lane: int) -> tuple[str, list[Member[C, A]]] | None:
-        queues = self._queues[lane]
-        if not queues:
+        """The next batch for a lane, which is done with the one before; None when there is none."""
+        done, self._flights[lane] = self._flights[lane], None
+        if done and done.timer:
+            done.timer.cancel()
+        for tenant, waiting in self._queues.items():
+            batch = self._batch(tenant, waiting)
+            if batch:
+                break
+        else:
             return None
-        tenant, waiting = queues.popitem(last=False)
-        batch, rest = waiting[: self._batch_max], waiting[self._batch_max :]
-        if rest:
-            queues[tenant] = rest  # at the end: tenants take turns
+        del self._queues[tenant]
+        if len(batch) < len(waiting):
+            taken = set(map(id, batch))
+            # At the end: tenants take turns.
+            self._queues[tenant] = [member for member in waiting if id(member) not in taken]
         self._queued -= len(batch)
+        flight = _Flight(tenant, {member.subject for member in batch})
+        flight.timer = self._loop.call_later(SLOW_S, self._slow, flight)
+        self._flights[lane] = flight
+        if self._queues:
+            self._wake_one()
         return tenant, batch
+
+    def _batch(self, tenant: str, waiting: list[Member[C, A]]) -> list[Member[C, A]]:
+        """Whom of a tenant a lane may settle now."""
+        flights = self._flights_of(tenant)
+        if not flights:
+            return waiting[: self._batch_max]
+        if len(waiting) < self._batch_max and not all(flight.slow for flight in flights):
+            return []
+        busy = set().union(*(flight.subjects for flight in flights))
+        return [member for member in waiting if member.subject not in busy][: self._batch_max]
 
     async def _settle_whole(self, lane: int, tenant: str, batch: list[Member[C, A]]) -> None:
         """Settle a batch and resolve every member, whatever happens (rule 8)."""

@@ -105,9 +105,9 @@ class Writer:
 
     async def submit(self, command: Command) -> Settled | Relocate:
         """The answer to a command, durable before it returns. Raises ProblemError."""
-        lane_of = command.card_number or command.key_hash.hex()
+        subject = command.card_number or command.key_hash.hex()
         try:
-            answer = await self._lanes.submit(command.credential.merchant_id, lane_of, command)
+            answer = await self._lanes.submit(command.credential.merchant_id, subject, command)
         except OverloadedError:
             raise ProblemError(UNAVAILABLE) from None
         if isinstance(answer, ProblemError):

@@ -51,6 +51,12 @@ def both(*twins: Any) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("twin", [None, *twins], ids=names)
 
 
+async def turns(number: int) -> None:
+    """Let the loop turn, without any time passing."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
 def swapped(text: str, swaps: Swaps) -> str:
     """The text with each (old, new) replaced.
 

@@ -2,15 +2,14 @@
 
 import asyncio
 import contextlib
-from itertools import count
 from typing import Any
 
 from service.kernel import embedded
+from service.kernel.coalescing import Lanes
 from service.kernel.problems import ProblemError
-from service.ledger.commands import Command
 from service.ledger.writer import Writer
 from tests.ledger.rules import kit
-from tests.ledger.rules.kit import Shop, Tap, both, caught, schema_of, shop
+from tests.ledger.rules.kit import Tap, both, caught, schema_of, shop
 
 
 class Optimist(Writer):
@@ -76,43 +75,41 @@ async def test_rule_05_locks_are_taken_in_order_of_id(
             assert free, "holds the higher card while it waits for the lower one"
 
 
-class RoundRobin(Writer):
-    """Spreads commands evenly over the lanes."""
+class SideBySide(Lanes[str, str]):
+    """Takes whatever waits, as if the batches in flight were about other cards."""
 
-    turns = count()
-
-    async def submit(self, command: Command) -> Any:
-        lane_of = str(next(self.turns))
-        merchant_id = command.credential.merchant_id
-        return await vars(self)["_lanes"].submit(merchant_id, lane_of, command)
+    def _batch(self, tenant: str, waiting: list[Any]) -> list[Any]:  # noqa: ARG002
+        return waiting[: vars(self)["_batch_max"]]
 
 
-@both(RoundRobin)
-async def test_rule_05_a_card_stays_in_its_lane(
-    database: embedded.Server, twin: type[Writer] | None
-) -> None:
-    """Four lanes, one card: whoever commits has no rival in its own process."""
-    lanes: set[int] = set()
-    base = twin or Writer
+@both(SideBySide)
+async def test_rule_05_a_worker_never_races_itself(twin: type[Lanes[str, str]] | None) -> None:
+    """A full batch waits while one is in flight: a second starts, without the first one's card."""
+    racing: set[str] = set()
+    flights: list[list[str]] = []
+    release = asyncio.Event()
 
-    class Watched(base):  # type: ignore[valid-type, misc]
-        async def _settle(
-            self, lane: int, merchant_id: str, members: Any, deadline: float | None = None
-        ) -> None:
-            lanes.add(lane)
-            await super()._settle(lane, merchant_id, members, deadline)
+    async def settle(lane: int, tenant: str, members: list[Any]) -> None:
+        subjects = {member.subject for member in members}
+        flights.append(sorted(subjects))
+        raced.update(subjects & racing)
+        racing.update(subjects)
+        await release.wait()
+        racing.difference_update(subjects)
+        for member in members:
+            member.resolve("done")
 
-    async with shop(database, {"lanes": 4, "writer_class": Watched}) as merchant:
-        card = await merchant.card(1_000)
-        lanes.clear()
-        await redeem_many(merchant, card)
-        with caught(twin, "races itself"):
-            assert len(lanes) == 1, "a worker races itself"
-        assert await merchant.held() == 960
-        await merchant.require_whole()
-
-
-async def redeem_many(merchant: Shop, card: Any) -> None:
-    """Forty of one, each with a command of its own, some at once."""
-    for _ in range(5):
-        await asyncio.gather(*(merchant.redeem(card, 1) for _ in range(8)))
+    raced: set[str] = set()
+    lanes = (twin or Lanes)(2, 2, 100, settle, lambda _member: RuntimeError("unsettled"))
+    first = asyncio.create_task(lanes.submit("mer", "card_a", "first"))
+    await kit.turns(3)
+    cards = ["card_a", "card_b", "card_a"]
+    later = [asyncio.create_task(lanes.submit("mer", card, "later")) for card in cards]
+    await kit.turns(5)
+    in_flight = list(flights)
+    release.set()
+    await asyncio.gather(first, *later)
+    await lanes.close()
+    with caught(twin, "races itself"):
+        assert not raced, f"a worker races itself: {raced}"
+        assert in_flight == [["card_a"], ["card_b"]]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.kernel.coalescing import Lanes, Member, OverloadedError
-from tests.ledger.rules.kit import both, caught
+from tests.ledger.rules.kit import both, caught, turns
 
 TURNS_MAX = 50
 
@@ -21,12 +21,6 @@ class UnsettledError(Exception):
 def opened(settle: Settle, kind: type[Lanes[str, str]] | None = None) -> Lanes[str, str]:
     """One lane."""
     return (kind or Lanes)(1, 10, 100, settle, lambda _: UnsettledError())
-
-
-async def turns(number: int) -> None:
-    """Let the loop turn, without any time passing."""
-    for _ in range(number):
-        await asyncio.sleep(0)
 
 
 async def is_answered(task: "asyncio.Task[str]") -> bool:
@@ -163,6 +157,7 @@ class TidiesUpFirst(Lanes[str, str]):
             else:
                 await turns(3)  # gives something back
                 wake.clear()
+                vars(self)["_idle"].append(lane)
                 await wake.wait()
 
 
