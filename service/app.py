@@ -24,6 +24,7 @@ from service.kernel import database, errors, logs, metrics, openapi, orphan
 from service.kernel.auth import Credential
 from service.kernel.http import BODY_MAX_BYTES, Route, directly
 from service.kernel.tokens import Token
+from service.ledger import connections
 from service.ledger.door import Keys
 from service.ledger.terms import Terms
 from service.ledger.writer import Writer
@@ -96,7 +97,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
         terms = Terms(pool)
         keys = Keys.of(settings.secret())
         connect = functools.partial(
-            database.connect_writer,
+            connections.connect,
             settings.database_url,
             allow_unsafe=settings.allow_unsafe_durability,
         )

@@ -37,6 +37,7 @@ from service.kernel.sql import SQL
 from service.ledger import snapshot as snapshots
 from service.ledger.batch import Batch, Later, Outcome, Pending, Relocate, Settled, terms_of
 from service.ledger.commands import Command
+from service.ledger.connections import Connections
 from service.ledger.reasons import KEY_REUSED, KEY_REVERSED, REQUEST_IN_PROGRESS
 from service.ledger.terms import Terms
 
@@ -54,8 +55,6 @@ TAKEN = {"idempotency_key_pkey", "redemption_request_no"}
 # What the key itself says holds, whatever an earlier attempt did.
 KEY_VERDICTS = (KEY_REUSED, KEY_REVERSED)
 ATTEMPTS_MAX = 20
-# Plans are made for the tables as they are: soon again after the start, when they grow fastest.
-RENEW_MIN_S, RENEW_MAX_S = 15.0, 600.0
 CONTENDED_S = 0.5
 
 
@@ -77,13 +76,10 @@ class Writer:
         queue_max: int,
         patience_s: float,
     ) -> None:
-        self._connect = connect
+        self._connections = Connections(connect, lanes)
         self._terms = terms
         self._quote_key = quote_key
         self._patience_s = patience_s
-        self._connections: list[Connection | None] = [None] * lanes
-        self._renew_at = [0.0] * lanes
-        self._renew_s = [RENEW_MIN_S] * lanes
         # Card numbers that another worker was writing at the same time: until when to expect it
         # again.
         self._contention: dict[str, float] = {}
@@ -92,16 +88,13 @@ class Writer:
         )
 
     async def start(self) -> None:
-        """Connect every lane: a wrong server is refused at start, and types are known."""
-        for lane in range(len(self._connections)):
-            await self._connection(lane)
+        """Connect every lane: a wrong server is refused at start."""
+        await self._connections.start()
 
     async def close(self) -> None:
         """Finish what is queued, then disconnect."""
         await self._lanes.close()
-        for connection in self._connections:
-            if connection is not None:
-                connection.terminate()
+        await self._connections.close()
 
     async def submit(self, command: Command) -> Settled | Relocate:
         """The answer to a command, durable before it returns. Raises ProblemError."""
@@ -134,7 +127,7 @@ class Writer:
             except LOST as error:
                 log.warning("connection of lane %d lost: %r", lane, error)
                 metrics.count_retry("connection_lost")
-                self._drop(lane)
+                self._connections.drop(lane)
                 await asyncio.sleep(min(0.05 * 2**attempt, 1.0))
             except database.UnsafeDatabaseError:
                 raise  # the whole lane's affair, no member's
@@ -167,7 +160,7 @@ class Writer:
 
         True when something missed: the next attempt must lock.
         """
-        connection = await self._connection(lane)
+        connection = await self._connections.of(lane)
         async with connection.transaction() if lock else nullcontext():
             missed, answers = await self._decide_and_post(
                 connection, merchant_id, members, lock=lock
@@ -242,27 +235,6 @@ class Writer:
         else:
             log.error("a command failed and was rolled back", exc_info=error)
             members[0].resolve(_certain(members[0], ProblemError(INTERNAL_ERROR)))
-
-    async def _connection(self, lane: int) -> Connection:
-        """The lane's connection.
-
-        An old one is replaced, so that no plan outlives what it was made for (rule 13).
-        """
-        connection, now = self._connections[lane], asyncio.get_running_loop().time()
-        if connection is not None and now > self._renew_at[lane]:
-            self._drop(lane)
-            connection = None
-        if connection is None or connection.is_closed():
-            connection = self._connections[lane] = await self._connect()
-            self._renew_s[lane] = min(self._renew_s[lane] * 2, RENEW_MAX_S)
-            self._renew_at[lane] = now + self._renew_s[lane] * (1 + lane / len(self._connections))
-        return connection
-
-    def _drop(self, lane: int) -> None:
-        """A connection whose state is uncertain is never used again (THREAT-T4)."""
-        connection, self._connections[lane] = self._connections[lane], None
-        if connection is not None:
-            connection.terminate()
 
 
 def _certain(member: One, answer: Answer) -> Answer:

@@ -146,14 +146,15 @@ async def open_loop(
             ended.set()
 
     lines = await _connect(port, connections, answered, faults)
-    idle = list(lines)
+    # The longest idle first: the load is on all connections, so on all workers.
+    idle = deque(lines)
     began, sent = time.perf_counter(), 0
     while sent < total and not faults:
         while sent < total and began + sent / per_s <= time.perf_counter():
             due = began + sent / per_s
             sent += 1
             if idle:
-                idle.pop().send(requests.next(), due)
+                idle.popleft().send(requests.next(), due)
             else:
                 waiting.append(due)
         await asyncio.sleep(0.001)

@@ -19,6 +19,7 @@ from service.kernel import database, embedded, tokens
 from service.kernel.auth import Credential
 from service.kernel.database import Connection
 from service.kernel.migrations import migrate
+from service.ledger import connections
 from service.ledger.batch import Settled
 from service.ledger.commands import Command, Redeem
 from service.ledger.terms import Terms
@@ -51,7 +52,7 @@ async def _measure(server: embedded.Server, arguments: argparse.Namespace) -> No
     backends: list[int] = []
 
     async def connect() -> Connection:
-        connection = await database.connect_writer(server.app_dsn, allow_unsafe=False)
+        connection = await connections.connect(server.app_dsn, allow_unsafe=False)
         backends.append(connection.get_server_pid())
         return connection
 

@@ -37,8 +37,8 @@ class LooksUp(Writer):
         try:
             await self._attempt(lane, merchant_id, members, False)
         except OSError:
-            self._drop(lane)
-            connection = await self._connection(lane)
+            vars(self)["_connections"].drop(lane)
+            connection = await vars(self)["_connections"].of(lane)
             for member in members:
                 found = await connection.fetchrow(
                     SQL["ledger.read"],
