@@ -50,6 +50,7 @@ LOOKUP = Route(
     description="Numbers never go into a URL. A card that isn't active yet is "
     "answered like an unknown number.",
     body=CardLookup,
+    safe=True,
     answers={200: CardDetail},
     errors=(reasons.CARD_NOT_FOUND,),
     example_body={"card_number": "8800123412341237"},

@@ -17,7 +17,7 @@ from service.kernel.replies import Reply, problem_reply, request_id_of
 
 UNMATCHED = "unmatched"  # The route's name in metrics when no route was found.
 DATABASE_LOST = "The database was lost meanwhile. Send the same request again, with the same key."
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+DATABASE_AWAY = "The database can't be reached. Nothing was changed; send the same request again."
 _BY_STATUS: dict[int, Code] = {
     404: problems.NOT_FOUND,
     405: problems.METHOD_NOT_ALLOWED,
@@ -26,9 +26,12 @@ _BY_STATUS: dict[int, Code] = {
 }
 
 
-def error_reply(error: Exception, scope: Scope) -> Reply:
-    """The answer for any exception; an unforeseen one is logged with its trace, never shown."""
-    problem = _problem(error, scope)
+def error_reply(error: Exception, scope: Scope, *, safe: bool) -> Reply:
+    """The answer for any exception; an unforeseen one is logged with its trace, never shown.
+
+    `safe`: whether the request could change nothing anyway.
+    """
+    problem = _problem(error, scope, safe)
     metrics.count_refusal(problem.code.code)
     return problem_reply(problem, request_id_of(scope))
 
@@ -39,25 +42,25 @@ def exception_handlers() -> ExceptionHandlersMap:
 
 
 def _respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    reply = error_reply(error, request.scope)
+    reply = error_reply(error, request.scope, safe=True)  # it reached none of our routes
     metrics.count_request(UNMATCHED, reply.status, 0)
     headers = {name.decode(): value.decode() for name, value in reply.headers}
     return Response(reply.body, status_code=reply.status, headers=headers)
 
 
-def _problem(error: Exception, scope: Scope) -> ProblemError:
+def _problem(error: Exception, scope: Scope, safe: bool) -> ProblemError:
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, HTTPException) and error.status_code < 500:
         return _framework_problem(error, scope)
     # A fault may strike after the commit: only reading surely changed nothing.
-    outcome: Outcome = "not_applied" if _method(scope) in _SAFE_METHODS else "unknown"
+    outcome: Outcome = "not_applied" if safe else "unknown"
     if isinstance(error, database.LOST):
         logs.log.warning("database lost", request_id=request_id_of(scope), error=repr(error))
-        return ProblemError(problems.UNAVAILABLE, DATABASE_LOST, outcome=outcome)
-    logs.log.error(
-        "unforeseen", request_id=request_id_of(scope), method=_method(scope), exc_info=error
-    )
+        detail = DATABASE_AWAY if safe else DATABASE_LOST
+        return ProblemError(problems.UNAVAILABLE, detail, outcome=outcome)
+    method = str(scope.get("method", ""))
+    logs.log.error("unforeseen", request_id=request_id_of(scope), method=method, exc_info=error)
     return ProblemError(problems.INTERNAL_ERROR, outcome=outcome)
 
 
@@ -88,7 +91,3 @@ def _pattern(path_format: str) -> re.Pattern[str]:
     """`/v1/cards/{card_id}` as an expression that matches its paths."""
     parts = re.split(r"\{[^}]*\}", path_format)
     return re.compile("[^/]+".join(map(re.escape, parts)) + "/?")
-
-
-def _method(scope: Scope) -> str:
-    return str(scope.get("method", ""))

@@ -58,7 +58,8 @@ class Call(Struct):
 class Route(Struct, frozen=True):
     """A declared route: what it takes, what it can answer, and the words for who integrates it.
 
-    An empty `scope` means that no credential is needed: see `open_handler`.
+    An empty `scope` means that no credential is needed: see `open_handler`. `safe` is a POST that
+    changes nothing, as every GET.
     """
 
     method: Literal["GET", "POST"]
@@ -73,6 +74,7 @@ class Route(Struct, frozen=True):
     body: Any = None
     query: Any = None
     idempotent: bool = False
+    safe: bool = False
     example_body: Any = None
     example_answer: Any = None
 
@@ -154,7 +156,7 @@ def _mounted(declared: Route, serve: Serve) -> HTTPRouteHandler:
         try:
             reply = await serve(scope, receive)
         except Exception as error:
-            reply = error_reply(error, scope)
+            reply = error_reply(error, scope, safe=declared.safe or declared.method == "GET")
         _record(declared, scope, reply.status, perf_counter() - started)
         return reply
 

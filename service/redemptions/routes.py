@@ -85,6 +85,7 @@ QUOTE = Route(
     description="The same decision as a redemption, with nothing moved and no key used. "
     "Send the quote_token with the redemption to have it refused if the terms moved meanwhile.",
     body=QuoteRequest,
+    safe=True,
     answers={200: Quote},
     example_body={name: _BASKET[name] for name in ("amount", "sources", "lines")},
     errors=(

@@ -8,8 +8,10 @@ from msgspec import Struct
 from schemas.templates import CardTemplate, CardTemplateCreate
 from service.kernel import database
 from service.kernel.ids import new_id
+from service.kernel.problems import ProblemError
 from service.kernel.sql import SQL
 from service.ledger.reading import Reading
+from service.ledger.reasons import MERCHANT_SUSPENDED
 
 
 class _Row(Struct):
@@ -22,7 +24,10 @@ class _Row(Struct):
 async def publish(
     connection: database.Connection, merchant_id: str, rules: CardTemplateCreate
 ) -> CardTemplate:
-    """A new template, published as version 1; raises the epoch."""
+    """A new template, published as version 1; raises the epoch.
+
+    Raises ProblemError when the merchant is suspended.
+    """
     row = await database.one(
         connection,
         "templates.publish",
@@ -32,7 +37,8 @@ async def publish(
         msgspec.json.encode(rules).decode("utf-8"),
         rules.max_cards,
     )
-    assert row is not None
+    if row is None:
+        raise ProblemError(MERCHANT_SUSPENDED)
     return _template(row)
 
 

@@ -1,9 +1,9 @@
 -- Card templates and their published versions.
 
 -- name: publish
--- Template, version 1 and its counter, and a new epoch for all who remember the tenant.
+-- Template, version 1 and its counter, and a new epoch for all who remember the tenant; nothing if it is suspended.
 with merchant_epoch as (
-  update merchant set epoch = epoch + 1 where merchant_id = $1
+  update merchant set epoch = epoch + 1 where merchant_id = $1 and status = 'active'
   returning coalesce(test_now, clock_timestamp()) as clock),
 template as (
   insert into card_template (merchant_id, template_id, created_at) select $1, $2, clock from merchant_epoch

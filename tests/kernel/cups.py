@@ -66,6 +66,10 @@ async def broken(_call: Call, _body: None) -> Answer:
     raise RuntimeError("canary: the shelf broke")
 
 
+async def sought(_call: Call, _body: Fill) -> Answer:
+    raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle")
+
+
 async def alive(state: Any) -> Answer:
     assert state.authenticate
     return Answer(200, b"kafang_up 1\n", media_type="text/plain")
@@ -85,6 +89,7 @@ HANDLERS = [
     handler(FILLING, fill),
     handler(route("GET", "/v1/cups", "list_cups", query=Filter), listing),
     handler(route("GET", "/v1/cups/broken", "broken"), broken),
+    handler(route("POST", "/v1/cups/find", "find_cup", body=Fill, safe=True), sought),
     open_handler(route("GET", "/live", "live", scope=""), alive),
 ]
 

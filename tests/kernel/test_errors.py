@@ -116,6 +116,16 @@ async def test_a_lost_database_is_no_fault(client: httpx.AsyncClient) -> None:
     assert got.outcome == "unknown", "it may have been lost during the commit"
 
 
+async def test_a_look_up_that_loses_the_database_has_changed_nothing(
+    client: httpx.AsyncClient,
+) -> None:
+    """Whoever only asked needs no key, and need not fear for the outcome."""
+    got = problem(await client.post("/v1/cups/find", json={"size": 5}))
+    assert (got.status, got.code, got.outcome) == (503, "unavailable", "not_applied")
+    assert got.detail
+    assert "key" not in got.detail
+
+
 async def test_a_fault_while_reading_has_changed_nothing(client: httpx.AsyncClient) -> None:
     got = problem(await client.get("/v1/cups/broken"))
     assert (got.code, got.outcome) == ("internal_error", "not_applied")

@@ -298,9 +298,11 @@ KERNEL: list[Case] = [
         {b"content-length": b"9999999"})),
     (f"{K}.http.object_id", "not_found", lambda: http.object_id(PATH, "card_id", "crd")),
     (f"{K}.errors._framework_problem", "invalid_request invalid_value", lambda: errors._problem(
-        HTTPException("no", status_code=400), POST)),
-    (f"{K}.errors._problem", "internal_error", lambda: errors._problem(RuntimeError("x"), POST)),
-    (f"{K}.errors._problem", "unavailable", lambda: errors._problem(ConnectionResetError(), POST)),
+        HTTPException("no", status_code=400), POST, False)),
+    (f"{K}.errors._problem", "internal_error", lambda: errors._problem(
+        RuntimeError("x"), POST, False)),
+    (f"{K}.errors._problem", "unavailable", lambda: errors._problem(
+        ConnectionResetError(), POST, False)),
     (f"{K}.paging._refusal", "invalid_request invalid_value",
      lambda: paging.decode_cursor("!", int)),
     (f"{K}.validation._malformed", "malformed_json", lambda: validation.body(b"{", Cup)),

@@ -101,6 +101,16 @@ def publish(merchant: Shop) -> Awaitable[Any]:
     return templates.create(call(merchant), msgspec.convert(body, CardTemplateCreate))
 
 
+async def publish_suspended(merchant: Shop) -> None:
+    """A template, while the merchant is suspended."""
+    change = "update merchant set status = '{}' where merchant_id = $1"
+    await merchant.rows(change.format("suspended"))
+    try:
+        await merchant.publish()
+    finally:
+        await merchant.rows(change.format("active"))
+
+
 def without_database(_: Shop) -> Awaitable[Any]:
     """A pool that is closed."""
     return health.ready(SimpleNamespace(pool=None))
@@ -146,4 +156,5 @@ CASES: list[tuple[str, str, How]] = [
      reverse("key-00000002", SimpleNamespace(submit=moved))),
     ("service.templates.operations.create", "contradiction currency_mismatch", publish),
     ("service.templates.operations.read", "not_found", lambda m: templates.read(call(m), None)),
+    ("service.templates.store.publish", "merchant_suspended", publish_suspended),
 ]  # fmt: skip
