@@ -129,12 +129,12 @@ def _time_of_day(text: str) -> time:
 
 def _migrate(_: argparse.Namespace, settings: Settings) -> Any:
     with runner.database_of(settings) as urls:
-        return {"applied": asyncio.run(migrate(urls.owner))}
+        return {"applied": asyncio.run(migrate(urls.require_owner()))}
 
 
 def _verify(_: argparse.Namespace, settings: Settings) -> Any:
     with runner.database_of(settings) as urls:
-        return asyncio.run(invariants.verify(urls.owner))
+        return asyncio.run(invariants.verify(urls.require_owner()))
 
 
 def _create_merchant(arguments: argparse.Namespace, settings: Settings) -> Any:
@@ -191,7 +191,7 @@ def _with_pool(
             await pool.close()
 
     with runner.database_of(settings) as urls:
-        asyncio.run(migrate(urls.owner))
+        asyncio.run(runner.prepare_schema(urls))
         return asyncio.run(do(urls.app))
 
 

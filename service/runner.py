@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import msgspec
 from granian import Granian
 from granian.constants import Interfaces, Loops
@@ -21,7 +22,7 @@ from msgspec import Struct
 from service import demo_tenant
 from service.kernel import database, embedded
 from service.kernel.metrics import MULTIPROCESS_DIR
-from service.kernel.migrations import migrate
+from service.kernel.migrations import migrate, pending
 from service.settings import (
     Settings,
     SettingsError,
@@ -37,24 +38,45 @@ STARTS_MAX, STARTS_WITHIN_S = 3, 60.0
 
 
 class Urls(Struct, frozen=True):
-    """Where the application and the schema's owner connect."""
+    """Where the application and the schema's owner connect; the owner's may be missing."""
 
     app: str
     owner: str
+
+    def require_owner(self) -> str:
+        """The owner's; raises SettingsError when it is missing."""
+        if not self.owner:
+            raise SettingsError(
+                "KAFANG_MIGRATION_URL is required with DATABASE_URL: the owner of the schema"
+            )
+        return self.owner
 
 
 @contextmanager
 def database_of(settings: Settings) -> Iterator[Urls]:
     """The database the settings name, or our own, started and stopped with the caller."""
     if settings.database_url:
-        if not settings.migration_url:
-            raise SettingsError(
-                "KAFANG_MIGRATION_URL is required with DATABASE_URL: the owner of the schema"
-            )
         yield Urls(settings.database_url, settings.migration_url)
         return
     with embedded.running(Path(settings.data_dir)) as server:
         yield Urls(server.app_dsn, server.owner_dsn)
+
+
+async def prepare_schema(urls: Urls) -> None:
+    """Bring the schema up to date; without its owner's URL, refuse one that isn't."""
+    if urls.owner:
+        await migrate(urls.owner)
+        return
+    connection = await asyncpg.connect(urls.app)
+    try:
+        missing = await pending(connection)
+    finally:
+        await connection.close()
+    if missing:
+        raise SettingsError(
+            f"the schema lacks {', '.join(missing)}: "
+            "run `python -m service migrate` with KAFANG_MIGRATION_URL, the owner of the schema"
+        )
 
 
 def run(_: argparse.Namespace, settings: Settings) -> None:
@@ -65,7 +87,7 @@ def run(_: argparse.Namespace, settings: Settings) -> None:
         database_of(settings) as urls,
         tempfile.TemporaryDirectory(prefix="kafang-metrics-") as metrics_dir,
     ):
-        asyncio.run(migrate(urls.owner))
+        asyncio.run(prepare_schema(urls))
         asyncio.run(_require_sound(urls.app, settings))
         own_database = not settings.database_url
         settings = msgspec.structs.replace(settings, database_url=urls.app, migration_url="")

@@ -30,10 +30,11 @@ class Settings(Struct, frozen=True):
     # Where the application connects, as a role that row-level security binds. Empty: Kafang starts
     # its own PostgreSQL.
     database_url: str = ""
-    # The owner of the schema, for migrations and `verify`; needed only with database_url.
+    # The owner of the schema, for `migrate` and `verify`; needed only with database_url. The other
+    # commands migrate too when it is given, and else refuse a schema that isn't up to date.
     migration_url: str = ""
-    # Exactly 64 hexadecimal characters, kept outside the database. Required with database_url;
-    # without it, made at the first start and kept in data_dir.
+    # Exactly 64 hexadecimal characters, kept outside the database. To serve with database_url it is
+    # required; without, it is made at the first start and kept in data_dir.
     secret_key: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
     data_dir: str = ".kafang"
     host: str = "127.0.0.1"
@@ -51,7 +52,12 @@ class Settings(Struct, frozen=True):
     allow_unsafe_durability: bool = False
 
     def secret(self) -> bytes:
-        """The service's secret."""
+        """The service's secret. Raises SettingsError when there is none."""
+        if not self.secret_key:
+            raise SettingsError(
+                "KAFANG_SECRET_KEY is required with DATABASE_URL: "
+                "64 hexadecimal characters, the same on every host"
+            )
         return bytes.fromhex(self.secret_key)
 
 
@@ -82,13 +88,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
                 problems.append(f"{name}: {str(error).split(' - at')[0]}")
     if problems:
         raise SettingsError("; ".join(problems))
-    settings = msgspec.convert(given, Settings, strict=False)
-    if settings.database_url and not settings.secret_key:
-        raise SettingsError(
-            "KAFANG_SECRET_KEY is required with DATABASE_URL: "
-            "64 hexadecimal characters, the same on every host"
-        )
-    return settings
+    return msgspec.convert(given, Settings, strict=False)
 
 
 # Read by the embedded PostgreSQL, not by this Struct.
@@ -98,9 +98,11 @@ _OTHERS = {"KAFANG_PG_BIN"}
 def with_kept_secret(settings: Settings) -> Settings:
     """The settings with the secret kept in data_dir, made there (0600) on first use.
 
-    Raises SettingsError when the file doesn't hold a secret.
+    Raises SettingsError when the file doesn't hold a secret, and when there is none for a database
+    that is not our own: each host would make another one.
     """
-    if settings.secret_key:
+    if settings.secret_key or settings.database_url:
+        settings.secret()
         return settings
     folder = Path(settings.data_dir)
     folder.mkdir(parents=True, exist_ok=True)

@@ -515,6 +515,7 @@ create table schema_migration (
     constraint schema_migration_pkey PRIMARY KEY (kind, name),
     constraint schema_migration_kind_check CHECK ((kind = ANY (ARRAY['migrations'::text, 'functions'::text])))
 );
+grant select on schema_migration to kafang_app;
 
 create table store (
     merchant_id text collate "C" not null,

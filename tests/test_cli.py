@@ -116,7 +116,7 @@ def test_wrong_use_is_told_in_one_sentence(
         ("KAFANG_SECRET_KEY", "a" * 66, "KAFANG_SECRET_KEY"),
         ("KAFANG_LOG_LEVEL", "loud", "KAFANG_LOG_LEVEL"),
         ("KAFANG_PROT", "8321", "unknown settings: KAFANG_PROT; known are "),
-        ("DATABASE_URL", "postgresql://localhost/x", "KAFANG_SECRET_KEY is required"),
+        ("DATABASE_URL", "postgresql://localhost/x", "KAFANG_MIGRATION_URL is required"),
     ],
 )
 def test_a_wrong_setting_is_named(
@@ -132,12 +132,24 @@ def test_a_wrong_setting_is_named(
     assert "short" not in err
 
 
+def test_only_who_serves_needs_the_secret(server: Server) -> None:
+    own = {
+        "DATABASE_URL": server.postgres.app_dsn,
+        "KAFANG_MIGRATION_URL": server.postgres.owner_dsn,
+    }
+    port = {"KAFANG_PORT": str(servers.free_port())}
+    done = kafang(server, "run", **own, **port)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("kafang: KAFANG_SECRET_KEY is required with DATABASE_URL")
+    done = kafang(server, "migrate", "--json", **own)
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"applied": []})
+
+
 def test_a_database_that_is_not_there(server: Server) -> None:
     port = servers.free_port()
     settings = {
         "DATABASE_URL": f"postgresql://kafang@127.0.0.1:{port}/kafang",
         "KAFANG_MIGRATION_URL": f"postgresql://kafang@127.0.0.1:{port}/kafang",
-        "KAFANG_SECRET_KEY": "0" * 64,
     }
     done = kafang(server, "verify", **settings)
     assert (done.returncode, done.stdout) == (1, "")
@@ -147,7 +159,7 @@ def test_a_database_that_is_not_there(server: Server) -> None:
 
 def test_a_database_that_does_not_let_us_in(server: Server) -> None:
     wrong = re.sub(r"(//\w+:)[^@]+@", r"\1wrong@", server.postgres.owner_dsn)
-    settings = {"DATABASE_URL": wrong, "KAFANG_MIGRATION_URL": wrong, "KAFANG_SECRET_KEY": "0" * 64}
+    settings = {"DATABASE_URL": wrong, "KAFANG_MIGRATION_URL": wrong}
     done = kafang(server, "verify", **settings)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("kafang: password authentication failed")
