@@ -22,9 +22,17 @@ class Credential(Struct, frozen=True):
     expires_at: datetime | None
     epoch: int
 
+    def acts_for(self, store_id: str | None) -> bool:
+        """Whether it may act for this store: a till's key may for its own only."""
+        return self.store_id in (None, store_id)
+
 
 def require_scope(credential: Credential, scope: str) -> None:
     """Raise 403 unless the credential carries the scope."""
     if scope not in credential.scopes:
-        reason = Reason("scope_missing", f"The key lacks the scope {scope}.", allowed=[scope])
-        raise ProblemError(FORBIDDEN, reasons=[reason])
+        raise ProblemError(FORBIDDEN, reasons=[scope_missing(scope)])
+
+
+def scope_missing(scope: str) -> Reason:
+    """Why a key may not: it lacks this scope."""
+    return Reason("scope_missing", f"The key lacks the scope {scope}.", allowed=[scope])

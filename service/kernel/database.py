@@ -58,7 +58,8 @@ READER_SETTINGS = {
     "idle_in_transaction_session_timeout": "15s",
     "timezone": "UTC",
 }
-ACQUIRE_TIMEOUT_S = 5.0
+# A request may wait twice: for its credential, and for what it reads.
+ACQUIRE_TIMEOUT_S = 2.5
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 15.0
 START_PATIENCE_S = 60.0

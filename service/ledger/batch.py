@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from service.kernel import problems
+from service.kernel.auth import scope_missing
 from service.kernel.problems import ProblemError
 from service.ledger import answers
 from service.ledger.commands import Command, Issue, Redeem, Refund, Reverse, Void
@@ -123,7 +124,7 @@ class Batch:
         ):
             return ProblemError(problems.UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
         if command.scope not in credential.scopes:
-            return ProblemError(problems.FORBIDDEN)
+            return ProblemError(problems.FORBIDDEN, reasons=[scope_missing(command.scope)])
         if self._tenant.merchant.status != "active":
             return ProblemError(MERCHANT_SUSPENDED)
         return None

@@ -88,9 +88,8 @@ async def verify(dsn: str, merchant_ids: list[str] | None = None) -> Report:
         operations = 0
         for merchant_id in merchant_ids:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                await connection.execute(SQL["tenant.set"], merchant_id)
+                breaches += await verify_tenant(connection, merchant_id)
                 operations += await connection.fetchval(SQL["invariants.operations"], merchant_id)
-                breaches += await _run(connection, _TENANT, merchant_id)
     finally:
         await connection.close()
     return Report(len(merchant_ids), checks(), operations, breaches)

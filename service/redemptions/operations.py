@@ -12,7 +12,6 @@ from schemas.redemptions import (
     Source,
     VoidCreate,
 )
-from service.kernel.auth import Credential
 from service.kernel.http import Answer, Call, json_answer, object_id
 from service.kernel.problems import NOT_FOUND, ProblemError
 from service.ledger import answers, door, quotes
@@ -76,7 +75,8 @@ async def read(call: Call, _: None) -> Answer:
         redemption = await store.by_id(tenant, redemption_id)
     if redemption is None:
         raise ProblemError(NOT_FOUND)
-    _require_store(call.credential, redemption.store_id)
+    if not call.credential.acts_for(redemption.store_id):
+        raise ProblemError(STORE_NOT_ALLOWED)
     return json_answer(200, redemption)
 
 
@@ -144,11 +144,6 @@ def _require_sound(lines: list[Line], amount: int) -> None:
     if problems:
         found = [Reason("basket_contradiction", text, path="$.lines") for text in problems]
         raise ProblemError(UNPROCESSABLE, reasons=found)
-
-
-def _require_store(credential: Credential, store_id: str) -> None:
-    if credential.store_id is not None and credential.store_id != store_id:
-        raise ProblemError(STORE_NOT_ALLOWED)
 
 
 def _contradiction(code: str, message: str, path: str) -> ProblemError:

@@ -180,7 +180,11 @@ BATCHED: list[Case] = [
     (f"{BATCH}.replay", "idempotency_key_reused", lambda: folded(used("accepted"))),
     (f"{BATCH}.replay", "reversed_before_arrival", lambda: folded(used("tombstone"))),
     (f"{BATCH}.Batch.unauthorized", "unauthenticated", lambda: folded(credentials={})),
-    (f"{BATCH}.Batch.unauthorized", "forbidden", lambda: folded(scope="refunds:write")),
+    (
+        f"{BATCH}.Batch.unauthorized",
+        "forbidden scope_missing",
+        lambda: folded(scope="refunds:write"),
+    ),
     (f"{BATCH}.Batch.unauthorized", "merchant_suspended", lambda: folded(status="suspended")),
 ]
 
@@ -229,8 +233,6 @@ OPERATIONS: list[Case] = [
     (f"{R}.refund", "contradiction duplicate_line", given_back("a", "a")),
     (f"{R}._require_sound", "contradiction basket_contradiction",
      lambda: redeeming._require_sound(LINES, 31)),
-    (f"{R}._require_store", "store_not_allowed",
-     lambda: redeeming._require_store(TILL, pure.STORE)),
     ("service.ledger.door.store_of", "contradiction store_required",
      lambda: door.store_of(pure.credential(), None)),
     ("service.ledger.door.store_of", "store_not_allowed store_mismatch",
@@ -285,6 +287,7 @@ K = "service.kernel"
 W = "service.ledger.writer"
 KERNEL: list[Case] = [
     (f"{K}.auth.require_scope", "forbidden scope_missing", lambda: require_scope(TILL, "x:write")),
+    (f"{K}.auth.scope_missing", "forbidden scope_missing", lambda: require_scope(TILL, "x:write")),
     (f"{K}.http._body", "malformed_json", read_body({"type": "http.disconnect"})),
     (f"{K}.http._body", "payload_too_large", read_body(
         {"type": "http.request", "body": b"x" * (http.BODY_MAX_BYTES + 1)})),

@@ -121,6 +121,16 @@ def clock_back(merchant: Shop) -> Awaitable[Any]:
     return merchants.move(call(merchant), TestClockMove(datetime(2020, 1, 1, tzinfo=UTC)))
 
 
+async def read_elsewhere(merchant: Shop) -> Any:
+    """A redemption of one store, asked for with the key of another's till."""
+    card = await merchant.card(100)
+    redeemed = await merchant.redeem(card, 30)
+    asked = call(merchant)
+    asked.path = PATH | {"redemption_id": redeemed["id"]}
+    asked.credential = msgspec.structs.replace(asked.credential, store_id="sto_elsewhere")
+    return await redemptions.read(asked, None)
+
+
 def reverse(key: str, writer: Any = None) -> How:
     """A reversal of a key."""
     return lambda merchant: reversals.create(
@@ -151,6 +161,7 @@ CASES: list[tuple[str, str, How]] = [
     ("service.ledger.writer.Writer._decide_and_post", "unauthenticated", write_as_nobody),
     ("service.merchants.routes.move", "contradiction clock_moves_forward", clock_back),
     ("service.redemptions.operations.read", "not_found", lambda m: redemptions.read(call(m), None)),
+    ("service.redemptions.operations.read", "store_not_allowed", read_elsewhere),
     ("service.reversals.routes.create", "contradiction", reverse("key-00000001")),
     ("service.reversals.routes.create", "unavailable",
      reverse("key-00000002", SimpleNamespace(submit=moved))),

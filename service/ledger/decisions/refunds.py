@@ -137,15 +137,10 @@ def give(
     return Accepted((*lapses, change))
 
 
-def store_mismatch(command: Command, store_id: str | None) -> bool:
-    """A till's key acts for its own store only."""
-    return command.credential.store_id is not None and command.credential.store_id != store_id
-
-
 def _problem(view: View, command: Command) -> ProblemError | None:
     if view.redemption is None or view.card is None:
         return ProblemError(NOT_FOUND, "There is no such redemption.")
-    if store_mismatch(command, view.redemption.store_id):
+    if not command.credential.acts_for(view.redemption.store_id):
         return ProblemError(STORE_NOT_ALLOWED)
     return None
 

@@ -9,7 +9,7 @@ from service.kernel.problems import FORBIDDEN, ProblemError
 from service.ledger.commands import Command, Reverse
 from service.ledger.decisions.movement import lapse, moved
 from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected, because
-from service.ledger.decisions.refunds import give, store_mismatch
+from service.ledger.decisions.refunds import give
 from service.ledger.reasons import (
     NOT_REVERSIBLE,
     OTHER_CLIENT,
@@ -48,7 +48,7 @@ def reverse(
 def _problem(command: Command, intent: Reverse, target: Target) -> ProblemError | None:
     if target.api_key_id != command.credential.api_key_id and not intent.any_client:
         return ProblemError(FORBIDDEN, reasons=[because(OTHER_CLIENT, allowed=["reversals:any"])])
-    if store_mismatch(command, target.store_id):
+    if not command.credential.acts_for(target.store_id):
         return ProblemError(STORE_NOT_ALLOWED)
     return None
 
