@@ -120,7 +120,9 @@ class Lanes(Generic[C, A]):
         waiting = self._queues.setdefault(tenant, [])
         waiting.append(member)
         self._queued += 1
-        if len(waiting) % self._batch_max == 0 or not self._flights_of(tenant):
+        if len(waiting) % self._batch_max == 0 or all(
+            flight.slow for flight in self._flights_of(tenant)
+        ):
             self._wake_one()
         return await member.answer
 

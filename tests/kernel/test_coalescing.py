@@ -116,12 +116,15 @@ async def test_nobody_waits_behind_a_slow_batch_of_another_card(
     monkeypatch.setattr(coalescing, "SLOW_S", 0.001)
     desk = Desk()
     await desk.submit("mer_a", "a.1")
-    await desk.submit("mer_a", "a.2", "b")
     desk.took_off.clear()
-    await desk.took_off.wait()
+    await desk.submit("mer_a", "a.2", "b")
+    async with asyncio.timeout(30):
+        await desk.took_off.wait()
     assert desk.in_flight == ["mer_a: a.1", "mer_a: b"]
     await desk.end("mer_a: b")
     assert desk.in_flight == ["mer_a: a.1"], "the same card waits"
+    await desk.submit("mer_a", "c")
+    assert desk.in_flight == ["mer_a: a.1", "mer_a: c"], "nor who comes later"
     await desk.close()
 
 

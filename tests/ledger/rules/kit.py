@@ -26,7 +26,7 @@ from service.kernel.ids import new_id
 from service.kernel.sql import SQL
 from service.ledger import invariants
 from service.ledger import snapshot as snapshots
-from service.ledger.batch import Batch, Settled, template_ref
+from service.ledger.batch import Batch, Settled, terms_of
 from service.ledger.commands import Command, Intent, Redeem, TopUp
 from service.ledger.terms import Terms
 from service.ledger.writer import Writer
@@ -166,12 +166,7 @@ class Shop(Ledger):
         """Read and decide as the writer does, but post nothing."""
         state = await snapshots.read(connection, self.merchant_id, commands, lock=False)
         assert state is not None
-        refs = {template_ref(c, state.cards.get(c.card_number)) for c in commands} - {("", 0)}
-        hashes = [self.credential.secret_hash]
-        wanted = (hashes, [self.store_id], refs)
-        tenant = self.terms.known(self.merchant_id, state.epoch)
-        if tenant is None or tenant.lacks(*wanted):
-            tenant = await self.terms.load(self.merchant_id, *wanted)
+        tenant = await terms_of(self.terms, self.merchant_id, commands, state)
         assert tenant is not None
         batch = Batch(tenant, state, b"q" * 32, new_id)
         for command in commands:
