@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from service.kernel import embedded
-from service.ledger import invariants
+from service.ledger import connections, invariants
 from tests.faults import backends
 from tests.harness.server import Server
 from tests.ledger.ledger_fixture import Ledger, ledger
@@ -69,12 +69,14 @@ async def commits_blocked(server: embedded.Server) -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("block", [posts_blocked, commits_blocked])
 async def test_T4_who_is_cancelled_in_a_commit_costs_nobody_anything(
-    block: Block, own_server: Server
+    block: Block, own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Promise: the others are answered, the effect stands, its key fetches it, nothing leaks.
 
     75 cancellations for each place, in batches of which one half stays.
     """
+    # The test follows one backend: no other takes its place meanwhile.
+    monkeypatch.setattr(connections, "RENEW_MIN_S", 3600.0)
     server = own_server.postgres
     admin = await backends.connect(server.admin_dsn)
     others = await backends.pids(admin, "kafang-writer")
