@@ -110,7 +110,11 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             queue_max=settings.queue_max,
             patience_s=settings.patience_s,
         )
-        await writer.start()
+        try:
+            await writer.start()
+        except BaseException:
+            await writer.close()
+            raise
     except BaseException:
         await pool.close()
         raise

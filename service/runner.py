@@ -63,18 +63,19 @@ def database_of(settings: Settings) -> Iterator[Urls]:
 
 
 async def prepare_schema(urls: Urls) -> None:
-    """Bring the schema up to date; without its owner's URL, refuse one that isn't."""
+    """Bring the schema up to date, if its owner's URL is there; refuse one that isn't."""
     if urls.owner:
         await migrate(urls.owner)
-        return
     connection = await asyncpg.connect(urls.app)
     try:
-        missing = await pending(connection)
+        lacks = ", ".join(await pending(connection))
+    except asyncpg.InsufficientPrivilegeError:  # a schema from before who serves could look
+        lacks = "what this version needs"
     finally:
         await connection.close()
-    if missing:
+    if lacks:
         raise SettingsError(
-            f"the schema lacks {', '.join(missing)}: "
+            f"the schema that DATABASE_URL leads to lacks {lacks}: "
             "run `python -m service migrate` with KAFANG_MIGRATION_URL, the owner of the schema"
         )
 
@@ -135,6 +136,7 @@ async def _require_sound(url: str, settings: Settings) -> None:
     """Refuse before serving what every worker would refuse, naming the setting (promise 1)."""
     connection = await database.connect_writer(url, allow_unsafe=settings.allow_unsafe_durability)
     try:
+        await database.check_role(connection)
         await check_secret(connection, settings)
     finally:
         await connection.close()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import asyncpg
 import pytest
 
 from service.kernel import embedded
@@ -40,6 +41,15 @@ def kafang(folder: Path, *arguments: str, **settings: str) -> "subprocess.Comple
     )  # fmt: skip
 
 
+async def execute(dsn: str, statement: str) -> None:
+    """As whoever the DSN names."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
 async def test_the_owner_migrates_and_the_application_serves(
     postgres: embedded.Server, folder: Path
 ) -> None:
@@ -50,7 +60,8 @@ async def test_the_owner_migrates_and_the_application_serves(
     for command, settings in ((["run"], serving), (merchant, app)):
         done = kafang(folder, *command, **settings)
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("kafang: the schema lacks migrations/0001_foundation.sql, ")
+        assert done.stderr.startswith("kafang: the schema that DATABASE_URL leads to lacks ")
+        assert "migrations/0001_foundation.sql, " in done.stderr
         assert "KAFANG_MIGRATION_URL" in done.stderr
         assert "Traceback" not in done.stderr
     done = kafang(folder, "migrate", **app)
@@ -58,6 +69,15 @@ async def test_the_owner_migrates_and_the_application_serves(
 
     done = kafang(folder, "migrate", **app, KAFANG_MIGRATION_URL=postgres.owner_dsn)
     assert done.returncode == 0, done.stderr
+
+    # Before the application might look at it, and with a role that row security doesn't bind.
+    await execute(postgres.owner_dsn, "revoke select on schema_migration from kafang_app")
+    done = kafang(folder, "run", **serving)
+    assert "lacks what this version needs: run `python -m service migrate`" in done.stderr
+    await execute(postgres.owner_dsn, "grant select on schema_migration to kafang_app")
+    done = kafang(folder, "run", **serving | {"DATABASE_URL": postgres.owner_dsn})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("kafang: the application's role kafang_owner owns tables")
 
     merchant_id = json.loads(kafang(folder, *merchant, **app).stdout)["merchant_id"]
     named = ["--merchant", merchant_id, "--name", "小程序", "--bundle", "merchant"]

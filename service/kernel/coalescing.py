@@ -61,16 +61,27 @@ Settle = Callable[[int, str, list[Member[C, A]]], Awaitable[None]]
 LastWord = Callable[[Member[C, A]], BaseException]
 
 
-class _Flight:
+class _Flight(Generic[C, A]):
     """What a lane is settling."""
 
-    __slots__ = ("slow", "subjects", "tenant", "timer")
+    __slots__ = ("members", "slow", "tenant", "timer")
 
-    def __init__(self, tenant: str, subjects: set[str]) -> None:
+    def __init__(self, tenant: str, members: list[Member[C, A]]) -> None:
         self.tenant = tenant
-        self.subjects = subjects
+        self.members = members
         self.slow = False
         self.timer: asyncio.TimerHandle | None = None
+
+    def subjects(self) -> set[str]:
+        """What it is still about: a member is answered after its commit, a cancelled one maybe not.
+
+        So cards that have been answered don't wait for one that is stuck.
+        """
+        return {
+            member.subject
+            for member in self.members
+            if not member.answer.done() or member.answer.cancelled()
+        }
 
 
 class Lanes(Generic[C, A]):
@@ -89,9 +100,10 @@ class Lanes(Generic[C, A]):
         last_word: LastWord[C, A],
     ) -> None:
         self._queues: OrderedDict[str, list[Member[C, A]]] = OrderedDict()
-        self._flights: list[_Flight | None] = [None] * lanes
+        self._flights: list[_Flight[C, A] | None] = [None] * lanes
+        # Of several lanes one is always left to the other tenants.
+        self._flights_max = max(1, lanes - 1)
         self._wakes = [asyncio.Event() for _ in range(lanes)]
-        # The last one to fall idle is the first to be woken: its connection is the warmest.
         self._idle: list[int] = []
         self._batch_max = batch_max
         self._queue_max = queue_max
@@ -159,11 +171,11 @@ class Lanes(Generic[C, A]):
         if self._idle:
             self._wakes[self._idle.pop()].set()
 
-    def _slow(self, flight: _Flight) -> None:
+    def _slow(self, flight: _Flight[C, A]) -> None:
         flight.slow = True
         self._wake_one()
 
-    def _flights_of(self, tenant: str) -> list[_Flight]:
+    def _flights_of(self, tenant: str) -> list[_Flight[C, A]]:
         return [flight for flight in self._flights if flight and flight.tenant == tenant]
 
     def _take(self, lane: int) -> tuple[str, list[Member[C, A]]] | None:
@@ -183,7 +195,7 @@ class Lanes(Generic[C, A]):
             # At the end: tenants take turns.
             self._queues[tenant] = [member for member in waiting if id(member) not in taken]
         self._queued -= len(batch)
-        flight = _Flight(tenant, {member.subject for member in batch})
+        flight = _Flight(tenant, batch)
         flight.timer = self._loop.call_later(SLOW_S, self._slow, flight)
         self._flights[lane] = flight
         if self._queues:
@@ -195,9 +207,11 @@ class Lanes(Generic[C, A]):
         flights = self._flights_of(tenant)
         if not flights:
             return waiting[: self._batch_max]
+        if len(flights) >= self._flights_max:
+            return []
         if len(waiting) < self._batch_max and not all(flight.slow for flight in flights):
             return []
-        busy = set().union(*(flight.subjects for flight in flights))
+        busy = set().union(*(flight.subjects() for flight in flights))
         return [member for member in waiting if member.subject not in busy][: self._batch_max]
 
     async def _settle_whole(self, lane: int, tenant: str, batch: list[Member[C, A]]) -> None:

@@ -47,7 +47,8 @@ WRITER_SETTINGS = {
     "enable_mergejoin": "off",
     "plan_cache_mode": "force_generic_plan",
     "statement_timeout": "10s",
-    "lock_timeout": "5s",
+    # Well below the writer's patience: who can't have a lock is answered, and the rest goes on.
+    "lock_timeout": "1s",
     "idle_in_transaction_session_timeout": "15s",
     "timezone": "UTC",
 }
@@ -110,10 +111,13 @@ async def connect_writer(dsn: str, *, allow_unsafe: bool) -> Connection:
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
     )
-    problems = await durability_problems(connection)
-    if problems and not allow_unsafe:
-        await connection.close()
-        raise UnsafeDatabaseError("; ".join(problems))
+    try:
+        problems = await durability_problems(connection)
+        if problems and not allow_unsafe:
+            raise UnsafeDatabaseError("; ".join(problems))
+    except BaseException:
+        connection.terminate()
+        raise
     return connection
 
 

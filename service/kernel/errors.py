@@ -2,7 +2,7 @@
 
 import re
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from litestar import Request
 from litestar.exceptions import HTTPException
@@ -16,8 +16,15 @@ from service.kernel.problems import Code, ProblemError
 from service.kernel.replies import Reply, problem_reply, request_id_of
 
 UNMATCHED = "unmatched"  # The route's name in metrics when no route was found.
-DATABASE_LOST = "The database was lost meanwhile. Send the same request again, with the same key."
-DATABASE_AWAY = "The database can't be reached. Nothing was changed; send the same request again."
+# What a request does: nothing but look, something under a key, something without one.
+Effect = Literal["none", "keyed", "unkeyed"]
+# What to do when the database was lost, or too slow, while it was served.
+DATABASE_LOST: dict[Effect, str] = {
+    "none": "The database didn't answer in time. Nothing was changed; send the same request again.",
+    "keyed": "The database was lost meanwhile. Send the same request again, with the same key.",
+    "unkeyed": "The database was lost meanwhile. Look whether it was done, then send it again.",
+}
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _BY_STATUS: dict[int, Code] = {
     404: problems.NOT_FOUND,
     405: problems.METHOD_NOT_ALLOWED,
@@ -26,12 +33,9 @@ _BY_STATUS: dict[int, Code] = {
 }
 
 
-def error_reply(error: Exception, scope: Scope, *, safe: bool) -> Reply:
-    """The answer for any exception; an unforeseen one is logged with its trace, never shown.
-
-    `safe`: whether the request could change nothing anyway.
-    """
-    problem = _problem(error, scope, safe)
+def error_reply(error: Exception, scope: Scope, effect: Effect) -> Reply:
+    """The answer for any exception; an unforeseen one is logged with its trace, never shown."""
+    problem = _problem(error, scope, effect)
     metrics.count_refusal(problem.code.code)
     return problem_reply(problem, request_id_of(scope))
 
@@ -42,23 +46,24 @@ def exception_handlers() -> ExceptionHandlersMap:
 
 
 def _respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    reply = error_reply(error, request.scope, safe=True)  # it reached none of our routes
+    # It may have been served already, and the answer failed on its way.
+    effect: Effect = "none" if request.method in _SAFE_METHODS else "unkeyed"
+    reply = error_reply(error, request.scope, effect)
     metrics.count_request(UNMATCHED, reply.status, 0)
     headers = {name.decode(): value.decode() for name, value in reply.headers}
     return Response(reply.body, status_code=reply.status, headers=headers)
 
 
-def _problem(error: Exception, scope: Scope, safe: bool) -> ProblemError:
+def _problem(error: Exception, scope: Scope, effect: Effect) -> ProblemError:
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, HTTPException) and error.status_code < 500:
         return _framework_problem(error, scope)
     # A fault may strike after the commit: only reading surely changed nothing.
-    outcome: Outcome = "not_applied" if safe else "unknown"
+    outcome: Outcome = "not_applied" if effect == "none" else "unknown"
     if isinstance(error, database.LOST):
         logs.log.warning("database lost", request_id=request_id_of(scope), error=repr(error))
-        detail = DATABASE_AWAY if safe else DATABASE_LOST
-        return ProblemError(problems.UNAVAILABLE, detail, outcome=outcome)
+        return ProblemError(problems.UNAVAILABLE, DATABASE_LOST[effect], outcome=outcome)
     method = str(scope.get("method", ""))
     logs.log.error("unforeseen", request_id=request_id_of(scope), method=method, exc_info=error)
     return ProblemError(problems.INTERNAL_ERROR, outcome=outcome)

@@ -9,6 +9,7 @@ idempotency key (400), query and body (400, all problems at once), then the oper
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Literal, NamedTuple, cast
 from urllib.parse import parse_qsl
@@ -23,7 +24,7 @@ from msgspec import Struct
 from schemas.problems import Reason
 from service.kernel import logs, metrics, problems, tokens, validation
 from service.kernel.auth import Credential, require_scope
-from service.kernel.errors import error_reply
+from service.kernel.errors import Effect, error_reply
 from service.kernel.ids import is_id
 from service.kernel.problems import Code, ProblemError
 from service.kernel.replies import JSON, Reply, reply, request_id_of
@@ -156,8 +157,9 @@ def _mounted(declared: Route, serve: Serve) -> HTTPRouteHandler:
         try:
             reply = await serve(scope, receive)
         except Exception as error:
-            reply = error_reply(error, scope, safe=declared.safe or declared.method == "GET")
-        _record(declared, scope, reply.status, perf_counter() - started)
+            reply = error_reply(error, scope, _effect(declared))
+        with suppress(Exception):  # what is done is answered, also when it can't be logged
+            _record(declared, scope, reply.status, perf_counter() - started)
         return reply
 
     async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
@@ -170,6 +172,12 @@ def _mounted(declared: Route, serve: Serve) -> HTTPRouteHandler:
         name=declared.operation_id,
         opt={"declared": declared, "answer": answer},
     )(handle)
+
+
+def _effect(declared: Route) -> Effect:
+    if declared.safe or declared.method == "GET":
+        return "none"
+    return "keyed" if declared.idempotent else "unkeyed"
 
 
 def directly(app: Litestar) -> ASGIApp:

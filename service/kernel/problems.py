@@ -138,7 +138,8 @@ INTERNAL_ERROR = define(
     "internal_error",
     500,
     "A fault on our side",
-    "Send the same request with the same key again; quote request_id when you ask for help.",
+    "Send the same request again, with the same key if it had one; quote request_id when you ask "
+    "for help.",
     "same_key",
 )
 OUTCOME_UNKNOWN = define(

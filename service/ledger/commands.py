@@ -95,8 +95,8 @@ Intent = Issue | Activate | Freeze | Unfreeze | TopUp | Redeem | Refund | Void |
 class Command(Struct):
     """An intent with who, where and under which key.
 
-    `card_number` routes it to its lane and finds the card; "" when no card is known (a reversal of
-    a key not seen).
+    `card_number` finds the card, and keeps two batches from being about it at once; "" when no card
+    is known (a reversal of a key not seen).
     """
 
     intent: Intent

@@ -1,12 +1,14 @@
 """The writer's connections, one for each lane: opened warm, replaced before they grow old.
 
-The driver learns the types of the two calls, and the server plans their statements, when a
+The driver learns the types of the two calls, and the server plans what every call does, when a
 connection first uses them: some 40 ms that no request should wait for.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+
+import asyncpg
 
 from service.kernel import database
 from service.kernel.database import Connection
@@ -91,8 +93,9 @@ class Connections:
         if error is None and not task.cancelled():
             self.drop(lane)
             self._install(lane, task.result())
-        elif isinstance(error, database.UnsafeDatabaseError):
-            self.drop(lane)  # connecting again says so to whoever asks
+        elif isinstance(error, (database.UnsafeDatabaseError, asyncpg.TooManyConnectionsError)):
+            # Connecting again says so to whoever asks; without the old one there is room for it.
+            self.drop(lane)
         else:
             log.warning("connection of lane %d not renewed: %r", lane, error)
             self._renew_at[lane] = _now() + RENEW_MIN_S

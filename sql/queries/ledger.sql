@@ -1,4 +1,4 @@
--- The ledger's two calls, and finding the card behind an id before its lane is chosen.
+-- The ledger's two calls, and finding the card behind an id before its command is queued.
 
 -- name: read
 -- Everything a batch is decided on.

@@ -23,7 +23,7 @@ async def redemption(bench: Bench) -> list[Line]:
     http: dict[str, Rate] = {
         _connections(count): functools.partial(bench.http, every, count) for count in (FEW, MANY)
     }
-    leasts = {_connections(FEW): 0.65, _connections(MANY): 1.0}
+    leasts = {_connections(FEW): 0.8, _connections(MANY): 1.0}
     return await _against_pgbench(bench, http, cards, bench.plan.pgbench_clients, leasts)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from service.kernel import coalescing
 from service.kernel.coalescing import Lanes
-from tests.ledger.rules.kit import turns
+from tests.ledger.rules.kit import turns, until
 
 LANES, BATCH_MAX = 3, 4
 
@@ -41,14 +41,29 @@ class Desk:
         self._ends[batch].set()
         await turns(5)
 
+    async def slow(self) -> None:
+        """Wait until every batch in flight is slow."""
+        flights = [flight for flight in vars(self.lanes)["_flights"] if flight]
+
+        async def all_slow() -> bool:
+            return all(flight.slow for flight in flights)
+
+        await until(all_slow, "the batches in flight to be slow")
+        await turns(5)
+
+    def forget(self, name: str) -> None:
+        """Nobody waits for this answer any more."""
+        self._asked = [(asked, task) for asked, task in self._asked if asked != name]
+
     async def close(self) -> None:
         """End everything; everyone must have the answer to what was asked."""
         while self._ends:
             for batch in list(self._ends):
                 await self.end(batch)
-        for name, task in self._asked:
-            assert await task == name
-        await self.lanes.close()
+        async with asyncio.timeout(30):
+            for name, task in self._asked:
+                assert await task == name
+            await self.lanes.close()
 
     async def _settle(self, _lane: int, tenant: str, members: list[Any]) -> None:
         batch = f"{tenant}: {' '.join(member.command for member in members)}"
@@ -125,6 +140,41 @@ async def test_nobody_waits_behind_a_slow_batch_of_another_card(
     assert desk.in_flight == ["mer_a: a.1"], "the same card waits"
     await desk.submit("mer_a", "c")
     assert desk.in_flight == ["mer_a: a.1", "mer_a: c"], "nor who comes later"
+    await desk.close()
+
+
+async def test_a_card_that_was_answered_is_free_while_another_is_stuck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client that left has no answer: its card may still be written."""
+    monkeypatch.setattr(coalescing, "SLOW_S", 0.001)
+    desk = Desk()
+    await desk.submit("mer_a", "first")
+    await desk.submit("mer_a", "done.1", "left.1", "stuck.1")
+    await desk.end("mer_a: first")
+    done, left, stuck = desk.flights["mer_a: done.1 left.1 stuck.1"]
+    done.resolve("done.1")
+    left.answer.cancel()
+    desk.forget("left.1")
+    desk.took_off.clear()
+    await desk.submit("mer_a", "left.2", "done.2", "stuck.2")
+    async with asyncio.timeout(30):
+        await desk.took_off.wait()
+    assert desk.in_flight == ["mer_a: done.1 left.1 stuck.1", "mer_a: done.2"]
+    assert not stuck.answer.done()
+    await desk.close()
+
+
+async def test_one_lane_is_left_to_the_other_merchants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever all of one merchant's batches wait for."""
+    monkeypatch.setattr(coalescing, "SLOW_S", 0.001)
+    desk = Desk()
+    for name in ("a", "b", "c", "d"):
+        await desk.submit("mer_a", name)
+        await desk.slow()
+    assert desk.in_flight == ["mer_a: a", "mer_a: b"], "three lanes, two for one merchant"
+    await desk.submit("mer_b", "x")
+    assert desk.in_flight == ["mer_a: a", "mer_a: b", "mer_b: x"]
     await desk.close()
 
 

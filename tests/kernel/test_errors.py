@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.kernel import http, metrics
+from service.kernel import http, metrics, replies
 from tests.kernel.cups import CUP_ID, FILL, TILL_KEY, cup_client, post, problem
 
 
@@ -124,6 +124,34 @@ async def test_a_look_up_that_loses_the_database_has_changed_nothing(
     assert (got.status, got.code, got.outcome) == (503, "unavailable", "not_applied")
     assert got.detail
     assert "key" not in got.detail
+
+
+async def test_what_is_done_is_answered_also_when_it_cannot_be_logged(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise BrokenPipeError("canary: stderr is gone")
+
+    monkeypatch.setattr("service.kernel.logs.log_request", broken)
+    assert (await post(client)).status_code == 201
+
+
+async def test_a_fault_on_the_way_back_does_not_say_that_nothing_was_done(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The framework answers then, and can't know what was done."""
+    send, calls = replies.Reply.__call__, []
+
+    async def once(self: replies.Reply, *rest: Any) -> None:
+        calls.append(self.status)
+        if len(calls) == 1:
+            raise BrokenPipeError("canary: the answer is gone")
+        await send(self, *rest)
+
+    monkeypatch.setattr(replies.Reply, "__call__", once)
+    got = problem(await post(client))
+    assert calls[0] == 201
+    assert (got.status, got.outcome) == (503, "unknown")
 
 
 async def test_a_fault_while_reading_has_changed_nothing(client: httpx.AsyncClient) -> None:

@@ -301,11 +301,11 @@ KERNEL: list[Case] = [
         {b"content-length": b"9999999"})),
     (f"{K}.http.object_id", "not_found", lambda: http.object_id(PATH, "card_id", "crd")),
     (f"{K}.errors._framework_problem", "invalid_request invalid_value", lambda: errors._problem(
-        HTTPException("no", status_code=400), POST, False)),
+        HTTPException("no", status_code=400), POST, "keyed")),
     (f"{K}.errors._problem", "internal_error", lambda: errors._problem(
-        RuntimeError("x"), POST, False)),
+        RuntimeError("x"), POST, "keyed")),
     (f"{K}.errors._problem", "unavailable", lambda: errors._problem(
-        ConnectionResetError(), POST, False)),
+        ConnectionResetError(), POST, "keyed")),
     (f"{K}.paging._refusal", "invalid_request invalid_value",
      lambda: paging.decode_cursor("!", int)),
     (f"{K}.validation._malformed", "malformed_json", lambda: validation.body(b"{", Cup)),

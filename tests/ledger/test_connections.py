@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 
 from service.kernel import embedded
@@ -105,6 +106,45 @@ async def test_a_server_that_became_unsafe_is_refused(database: embedded.Server)
         await asyncio.sleep(0)
         with pytest.raises(UnsafeDatabaseError):
             await lanes.of(0)
+
+
+@pytest.mark.usefixtures("ageing")
+async def test_where_there_is_no_room_the_old_one_makes_it(database: embedded.Server) -> None:
+    gate = Gate(database)
+    async with one_lane(gate) as lanes:
+        old = await lanes.of(0)
+        gate.error = asyncpg.TooManyConnectionsError("sorry, too many clients already")
+        await lanes.of(0)
+        await asyncio.sleep(0)
+        gate.error = None
+        assert await lanes.of(0) is not old
+        assert old.is_closed()
+
+
+@pytest.mark.usefixtures("ageing")
+@pytest.mark.parametrize("ready", [False, True])
+async def test_closing_leaves_no_successor_behind(database: embedded.Server, ready: bool) -> None:
+    gate = Gate(database)
+    watcher = await asyncpg.connect(database.admin_dsn)
+    writers = "select count(*) from pg_stat_activity where application_name = 'kafang-writer'"
+    try:
+        before = await watcher.fetchval(writers)
+        async with one_lane(gate) as lanes:
+            if not ready:
+                gate.open.clear()
+            await lanes.of(0)
+            (coming,) = vars(lanes)["_fresh"]
+            if ready:
+                await coming
+                assert await watcher.fetchval(writers) == before + 2
+
+        async def gone() -> bool:
+            return bool(await watcher.fetchval(writers) == before)
+
+        await kit.until(gone, "as many connections as before")
+        assert coming.done()
+    finally:
+        await watcher.close()
 
 
 async def test_a_young_connection_is_not_replaced(database: embedded.Server) -> None:

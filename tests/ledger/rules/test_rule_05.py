@@ -7,6 +7,7 @@ from typing import Any
 from service.kernel import embedded
 from service.kernel.coalescing import Lanes
 from service.kernel.problems import ProblemError
+from service.ledger.commands import Command
 from service.ledger.writer import Writer
 from tests.ledger.rules import kit
 from tests.ledger.rules.kit import Tap, both, caught, schema_of, shop
@@ -75,6 +76,42 @@ async def test_rule_05_locks_are_taken_in_order_of_id(
             assert free, "holds the higher card while it waits for the lower one"
 
 
+class ByKey(Writer):
+    """Thinks that commands race themselves only under one key."""
+
+    async def submit(self, command: Command) -> Any:
+        lanes = vars(self)["_lanes"]
+        return await lanes.submit(command.credential.merchant_id, command.key_hash.hex(), command)
+
+
+@both(ByKey)
+async def test_rule_05_two_commands_of_a_card_are_never_in_flight_in_two_lanes(
+    database: embedded.Server, twin: type[Writer] | None
+) -> None:
+    """The first is stuck behind a lock; the second waits for it, another card's doesn't."""
+    tap = Tap()
+    tap.on_connect = "set lock_timeout = '60s'"  # it waits for as long as the test needs
+    options = {"lanes": 4, "writer_class": twin or Writer, "tap": tap}
+    async with shop(database, options) as merchant, kit.lines(kit.admin(database)) as (other,):
+        card, free = await merchant.card(100), await merchant.card(100)
+        async with other.transaction():
+            await other.execute("lock table posting in exclusive mode")
+            stuck = asyncio.create_task(merchant.redeem(card, 1))
+            flights = vars(vars(merchant.writer)["_lanes"])["_flights"]
+
+            async def slow() -> bool:
+                return any(flight and flight.slow for flight in flights)
+
+            await kit.until(slow, "the batch to be slow")
+            tasks = [asyncio.create_task(merchant.redeem(each, 1)) for each in (card, free)]
+            await kit.turns(20)
+            about = sorted(m.subject for flight in flights if flight for m in flight.members)
+        await asyncio.gather(stuck, *tasks)
+        with caught(twin, "in two lanes"):
+            assert about == sorted([card.number, free.number]), "one card in two lanes"
+        await merchant.require_whole()
+
+
 class SideBySide(Lanes[str, str]):
     """Takes whatever waits, as if the batches in flight were about other cards."""
 
@@ -100,7 +137,7 @@ async def test_rule_05_a_worker_never_races_itself(twin: type[Lanes[str, str]] |
             member.resolve("done")
 
     raced: set[str] = set()
-    lanes = (twin or Lanes)(2, 2, 100, settle, lambda _member: RuntimeError("unsettled"))
+    lanes = (twin or Lanes)(3, 2, 100, settle, lambda _member: RuntimeError("unsettled"))
     first = asyncio.create_task(lanes.submit("mer", "card_a", "first"))
     await kit.turns(3)
     cards = ["card_a", "card_b", "card_a"]
