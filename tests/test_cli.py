@@ -1,7 +1,6 @@
 """The command line as an operator meets it: help, wrong use, wrong settings, what it prints."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from service.kernel.tokens import parse
 from tests.api import shop
 from tests.harness import server as servers
 from tests.harness.client import Client
-from tests.harness.server import ROOT, Server
+from tests.harness.server import Server
 from tests.harness.tenant import TestCard
 
 COMMANDS = [  # in the order of the help
@@ -34,13 +33,7 @@ def _own() -> Iterator[Server]:
 
 def kafang(server: Server, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     """Run a command beside a running server, on its database."""
-    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    environment |= {"KAFANG_DATA_DIR": str(server.data_dir), "KAFANG_PORT": str(server.port)}
-    command = [sys.executable, "-m", "service", *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, env=environment | settings, capture_output=True, text=True, timeout=60,
-        check=False,
-    )  # fmt: skip
+    return servers.command(server.data_dir, server.port, *arguments, **settings)
 
 
 def called(

@@ -1,20 +1,18 @@
 """A PostgreSQL that is not our own: the service needs no more than the application's role."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import asyncpg
 import pytest
 
 from service.kernel import embedded
 from tests.api import shop
 from tests.harness import server as servers
 from tests.harness.client import Client
+from tests.ledger import scratch
 
 SECRET = "7d" * 32
 
@@ -32,22 +30,8 @@ def _folder() -> Iterator[Path]:
 
 
 def kafang(folder: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command with these settings alone."""
-    plain = {k: v for k, v in os.environ.items() if k != "DATABASE_URL" and k[:7] != "KAFANG_"}
-    port = {"KAFANG_PORT": str(servers.free_port()), "KAFANG_DATA_DIR": str(folder)}
-    return subprocess.run(
-        [sys.executable, "-m", "service", *arguments, "--json"], cwd=servers.ROOT, check=False,
-        env=plain | port | settings, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-
-
-async def execute(dsn: str, statement: str) -> None:
-    """As whoever the DSN names."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+    """Run a command on a port of its own."""
+    return servers.command(folder, servers.free_port(), *arguments, "--json", **settings)
 
 
 async def test_the_owner_migrates_and_the_application_serves(
@@ -71,10 +55,10 @@ async def test_the_owner_migrates_and_the_application_serves(
     assert done.returncode == 0, done.stderr
 
     # Before the application might look at it, and with a role that row security doesn't bind.
-    await execute(postgres.owner_dsn, "revoke select on schema_migration from kafang_app")
+    await scratch.execute(postgres.owner_dsn, "revoke select on schema_migration from kafang_app")
     done = kafang(folder, "run", **serving)
     assert "lacks what this version needs: run `python -m service migrate`" in done.stderr
-    await execute(postgres.owner_dsn, "grant select on schema_migration to kafang_app")
+    await scratch.execute(postgres.owner_dsn, "grant select on schema_migration to kafang_app")
     done = kafang(folder, "run", **serving | {"DATABASE_URL": postgres.owner_dsn})
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("kafang: the application's role kafang_owner owns tables")

@@ -13,6 +13,8 @@ import asyncpg
 from service.kernel import database
 from service.kernel.database import Connection
 from service.kernel.sql import SQL
+from service.ledger import snapshot as snapshots
+from service.ledger.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -20,16 +22,13 @@ log = logging.getLogger(__name__)
 # fastest.
 RENEW_MIN_S, RENEW_MAX_S = 15.0, 600.0
 
-_READ_NOTHING: tuple[object, ...] = ("", False, [], [], [], [], [], [])
-_POST_NOTHING: tuple[object, ...] = ("", *([] for _ in range(12)))
-
 
 async def connect(dsn: str, *, allow_unsafe: bool) -> Connection:
     """A connection of the writer that has read and posted nothing once, so that it is warm."""
     connection = await database.connect_writer(dsn, allow_unsafe=allow_unsafe)
     try:
-        await connection.fetchrow(SQL["ledger.read"], *_READ_NOTHING)
-        await connection.fetchval(SQL["ledger.post"], *_POST_NOTHING)
+        await snapshots.read(connection, "", [], lock=False)
+        await connection.fetchval(SQL["ledger.post"], *Rows("").arguments())
     except BaseException:
         connection.terminate()
         raise

@@ -74,14 +74,12 @@ def start(
 ) -> Server:
     """Start and wait until it is ready. `settings` are KAFANG_ environment variables."""
     port = port or free_port()
-    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    environment |= {"KAFANG_DATA_DIR": str(data_dir), "KAFANG_PORT": str(port), **(settings or {})}
     log = data_dir / "service.log"
     with log.open("ab") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "service", "run"],
             cwd=ROOT,
-            env=environment,
+            env=_environment(data_dir, port, settings or {}),
             stdout=stream,
             stderr=stream,
             stdin=subprocess.DEVNULL,
@@ -94,6 +92,26 @@ def start(
         stop(server)
         raise
     return server
+
+
+def command(
+    data_dir: Path, port: int, *arguments: str, **settings: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command of the service to its end, on this folder's database unless settings say."""
+    return subprocess.run(
+        [sys.executable, "-m", "service", *arguments],
+        cwd=ROOT,
+        env=_environment(data_dir, port, settings),
+        capture_output=True,
+        text=True,
+        timeout=READY_S,
+        check=False,
+    )
+
+
+def _environment(data_dir: Path, port: int, settings: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    return kept | {"KAFANG_DATA_DIR": str(data_dir), "KAFANG_PORT": str(port), **settings}
 
 
 def wait_ready(server: Server) -> None:

@@ -17,7 +17,6 @@ class Desk:
 
     def __init__(self) -> None:
         self.flights: dict[str, list[Any]] = {}
-        self.took_off = asyncio.Event()
         self.lanes: Lanes[str, str] = Lanes(
             LANES, BATCH_MAX, 100, self._settle, lambda _member: RuntimeError("unsettled")
         )
@@ -68,7 +67,6 @@ class Desk:
     async def _settle(self, _lane: int, tenant: str, members: list[Any]) -> None:
         batch = f"{tenant}: {' '.join(member.command for member in members)}"
         self.flights[batch] = members
-        self.took_off.set()
         await self._ends.setdefault(batch, asyncio.Event()).wait()
         del self.flights[batch], self._ends[batch]
         for member in members:
@@ -131,10 +129,8 @@ async def test_nobody_waits_behind_a_slow_batch_of_another_card(
     monkeypatch.setattr(coalescing, "SLOW_S", 0.001)
     desk = Desk()
     await desk.submit("mer_a", "a.1")
-    desk.took_off.clear()
     await desk.submit("mer_a", "a.2", "b")
-    async with asyncio.timeout(30):
-        await desk.took_off.wait()
+    await desk.slow()
     assert desk.in_flight == ["mer_a: a.1", "mer_a: b"]
     await desk.end("mer_a: b")
     assert desk.in_flight == ["mer_a: a.1"], "the same card waits"
@@ -156,10 +152,8 @@ async def test_a_card_that_was_answered_is_free_while_another_is_stuck(
     done.resolve("done.1")
     left.answer.cancel()
     desk.forget("left.1")
-    desk.took_off.clear()
     await desk.submit("mer_a", "left.2", "done.2", "stuck.2")
-    async with asyncio.timeout(30):
-        await desk.took_off.wait()
+    await desk.slow()
     assert desk.in_flight == ["mer_a: done.1 left.1 stuck.1", "mer_a: done.2"]
     assert not stuck.answer.done()
     await desk.close()
