@@ -8,14 +8,21 @@ head, a client that stops in the middle) is answered here, as a problem like any
 import logging
 import socket
 import time
+from collections.abc import Callable
+from typing import Literal
 
+from litestar.types import ASGIApp
 from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
-from service.kernel import metrics, problems
+from service.kernel import metrics
 from service.kernel.ids import new_id
-from service.kernel.problems import Code, define
+from service.kernel.problems import Code, ProblemError, define
 from service.kernel.replies import problem_reply
 
 BACKLOG = 2048
@@ -51,9 +58,9 @@ class ClientConnection(HttpToolsProtocol):
     """A client's connection."""
 
     patience_s = REQUEST_PATIENCE_S
-    # Since when a request is awaited; None while a whole one is being served.
+    # Since when a request is awaited; None when a whole one came and no next one has begun.
     _since: float | None = None
-    _in_head = False
+    _coming: Literal["", "head", "body"] = ""
     _head_bytes = 0
 
     def connection_made(self, transport: object) -> None:
@@ -63,50 +70,58 @@ class ClientConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that doesn't end is refused."""
-        head_goes_on = self._in_head
+        head_goes_on = self._coming == "head"
         super().data_received(data)
-        if head_goes_on and self._in_head:
+        if head_goes_on and self._coming == "head":
             self._head_bytes += len(data)
-            if self._head_bytes > HEAD_MAX_BYTES:
-                self._refuse(HEAD_TOO_LARGE)
+            self._require_small_head()
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
+        self._coming, self._head_bytes = "head", 0
         self._since = self._since or time.monotonic()
 
     def on_headers_complete(self) -> None:
         """Its head is whole, and the application is called."""
-        self._in_head = False
+        self._coming = "body"
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """It is whole."""
-        self._since = None
+        self._since, self._coming = None, ""
         super().on_message_complete()
 
+    def _require_small_head(self) -> None:
+        if self._head_bytes > HEAD_MAX_BYTES:
+            self._refuse(HEAD_TOO_LARGE)
+
     def expire(self, now: float) -> None:
-        """Close if a request has been awaited for too long."""
-        if self._since is not None and now - self._since > self.patience_s:
-            if self._in_head:
-                self._refuse(REQUEST_INCOMPLETE)
-            else:  # nothing came, or the application has begun to answer
-                self.transport.close()
+        """Close when a request has been awaited for too long; say so if it has begun."""
+        if self._since is None or now - self._since <= self.patience_s:
+            return
+        if self._coming:
+            self._refuse(REQUEST_INCOMPLETE)
+        else:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's signature
         """What uvicorn calls when the parser fails."""
         self._refuse(MALFORMED_HTTP)
 
     def _refuse(self, code: Code) -> None:
-        """Answer without the application, and close."""
-        if self.transport.is_closing():
-            return
-        reply = problem_reply(problems.ProblemError(code), new_id("req"))
-        lines = [b"%s: %s\r\n" % pair for pair in (*reply.headers, (b"connection", b"close"))]
-        self.transport.write(b"".join((STATUS_LINE[reply.status], *lines, b"\r\n", reply.body)))
-        self.transport.close()
+        """Answer without the application, and close.
+
+        Only close when the application is at work: the client would take this for its answer.
+        """
+        cycle: RequestResponseCycle | None = self.cycle
+        idle = self._coming != "body" and (cycle is None or cycle.response_complete)
+        if idle and not self.transport.is_closing():
+            reply = problem_reply(ProblemError(code), new_id("req"))
+            lines = [b"%s: %s\r\n" % pair for pair in (*reply.headers, (b"connection", b"close"))]
+            self.transport.write(b"".join((STATUS_LINE[reply.status], *lines, b"\r\n", reply.body)))
         metrics.count_refusal(code.code)
+        self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
         """An offer to speak something else is ignored, as HTTP allows; no word in the log."""
@@ -130,25 +145,33 @@ def serve(application: str, host: str, port: int) -> None:
     the kernel shares out the connections; one that dies takes only its own along. Raises
     SystemExit when the application doesn't start.
     """
-    config = Config(
-        application,
-        factory=True,
-        http=ClientConnection,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level=logging.WARNING,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
-    )
-    server = _Server(config)
+    server = server_of(application)
     server.run([_listener(host, port)])
     if not server.started:
         raise SystemExit(STARTUP_FAILURE)
+
+
+def server_of(
+    application: str | Callable[[], ASGIApp], connection: type[ClientConnection] = ClientConnection
+) -> Server:
+    """The server that calls what the factory makes, over connections of this kind."""
+    return _Server(
+        Config(
+            application,
+            factory=True,
+            http=connection,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            log_level=logging.WARNING,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
 
 
 def _listener(host: str, port: int) -> socket.socket:
