@@ -20,7 +20,7 @@ import service.reversals.routes
 import service.templates.routes
 import service.top_ups.routes
 from service import health
-from service.kernel import database, errors, logs, metrics, openapi
+from service.kernel import database, errors, logs, metrics, openapi, orphan
 from service.kernel.auth import Credential
 from service.kernel.http import BODY_MAX_BYTES, Route, directly
 from service.kernel.tokens import Token
@@ -87,6 +87,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
 @asynccontextmanager
 async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
     """Open what a worker needs, refuse an unsafe database, close in reverse."""
+    orphan.end_with_supervisor()
     await database.wait_until_reachable(settings.database_url)
     pool = await database.open_pool(settings.database_url, settings.reader_connections)
     try:

@@ -18,7 +18,6 @@ from service.api_keys import operations as api_keys
 from service.kernel import database
 from service.kernel.embedded_site import EmbeddedError
 from service.kernel.migrations import MigrationError, migrate
-from service.kernel.workers import WorkersFailedError
 from service.ledger import invariants
 from service.merchants import operations as merchants
 from service.settings import Settings, SettingsError, load
@@ -36,7 +35,6 @@ def main() -> None:
         SettingsError,
         EmbeddedError,
         MigrationError,
-        WorkersFailedError,
         database.UnsafeDatabaseError,
         ValueError,
         OSError,

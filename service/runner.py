@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import errno
-import functools
 import os
 import socket
 import tempfile
@@ -11,13 +10,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import msgspec
+from granian import Granian
+from granian.constants import Interfaces, Loops
+from granian.server.common import AbstractServer
 from msgspec import Struct
 
 from service import demo_tenant
-from service.kernel import database, embedded, server, workers
+from service.kernel import database, embedded
 from service.kernel.metrics import MULTIPROCESS_DIR
 from service.kernel.migrations import migrate, pending
 from service.settings import (
@@ -28,7 +31,10 @@ from service.settings import (
     with_kept_secret,
 )
 
+BACKLOG = 2048
 PORT_PATIENCE_S = 3.0
+# How often in so many seconds the workers may be started over before the service gives up.
+STARTS_MAX, STARTS_WITHIN_S = 3, 60.0
 
 
 class Urls(Struct, frozen=True):
@@ -90,8 +96,7 @@ def run(_: argparse.Namespace, settings: Settings) -> None:
         os.environ[MULTIPROCESS_DIR] = metrics_dir
         os.environ.pop("KAFANG_MIGRATION_URL", None)
         print(greeting(settings, own_database=own_database), flush=True)
-        work = functools.partial(server.serve, "service.app:serve", settings.host, settings.port)
-        workers.supervise(work, settings.workers)
+        _serve(settings)
 
 
 def greeting(settings: Settings, *, own_database: bool) -> str:
@@ -135,3 +140,39 @@ async def _require_sound(url: str, settings: Settings) -> None:
         await check_secret(connection, settings)
     finally:
         await connection.close()
+
+
+def _serve(settings: Settings) -> None:
+    """Serve until told to stop.
+
+    Granian ends when a worker dies twice within seconds. Two kills from outside are no reason to
+    end the service, so it begins again; a worker that can't start uses the starts up in seconds.
+    """
+    starts: list[float] = []
+    while True:
+        starts = [at for at in starts if time.monotonic() - at < STARTS_WITHIN_S]
+        starts.append(time.monotonic())
+        server = _granian(settings)
+        try:
+            server.serve()
+        except SystemExit:
+            if server.interrupt_signal or len(starts) >= STARTS_MAX:
+                raise
+        else:
+            return
+
+
+def _granian(settings: Settings) -> AbstractServer[Any]:
+    return Granian(
+        "service.app:serve",
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=settings.workers,
+        loop=Loops.uvloop,
+        backlog=BACKLOG,
+        respawn_failed_workers=True,
+        log_access=False,
+        workers_kill_timeout=10,
+    )

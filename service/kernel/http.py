@@ -119,7 +119,7 @@ def handler(declared: Route, operation: Operation) -> HTTPRouteHandler:
         call = await _open(declared, scope)
         body = None
         if declared.body is not None:
-            body = validation.body(await _body(receive), declared.body)
+            body = validation.body(await _body(receive, _length(scope)), declared.body)
         return _reply(await operation(call, body), call.request_id)
 
     return _mounted(declared, serve)
@@ -293,8 +293,23 @@ def _query(declared: Route, raw: bytes) -> Any:
     return None
 
 
-async def _body(receive: Receive) -> bytes:
-    """The body; reading stops at the limit, so that no caller fills the memory."""
+def _length(scope: Scope) -> int | None:
+    """How long the body is; None when only its end will tell."""
+    length = None
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            return None
+        if name == b"content-length" and value.isdigit():
+            length = int(value[:20])
+    return length
+
+
+async def _body(receive: Receive, length: int | None) -> bytes:
+    """The body; reading stops at the limit, so that no caller fills the memory.
+
+    A body whose length is known is not asked for its end: with this server the answer takes three
+    threads, as the body itself did.
+    """
     body = bytearray()
     while True:
         event = await receive()
@@ -303,7 +318,7 @@ async def _body(receive: Receive) -> bytes:
         body += event["body"]
         if len(body) > BODY_MAX_BYTES:
             raise ProblemError(problems.PAYLOAD_TOO_LARGE)
-        if not event.get("more_body", False):
+        if len(body) == length or not event.get("more_body", False):
             return bytes(body)
 
 

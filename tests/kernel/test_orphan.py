@@ -3,20 +3,21 @@
 import multiprocessing
 import os
 import signal
+import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from service.kernel.orphan import end_with_supervisor
-from tests.kernel.processes import lives, until
 
 DEADLINE_S = 10.0
 FORK = multiprocessing.get_context("fork")
 
 
 def supervisor(report: Connection, watches: bool) -> None:
-    """Start a worker, then wait for the end."""
+    """Start a worker as Granian does, then wait for the end."""
     child = FORK.Process(target=worker, args=(report, watches))
     child.start()
     child.join()
@@ -28,6 +29,25 @@ def worker(report: Connection, watches: bool) -> None:
         end_with_supervisor()
     report.send(os.getpid())
     signal.pause()
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text("latin-1").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def until(condition: Callable[[], bool], deadline_s: float) -> bool:
+    """Whether the condition came true in time."""
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")

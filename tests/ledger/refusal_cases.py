@@ -16,7 +16,6 @@ from schemas.templates import CardTemplateCreate
 from service.kernel import errors, http, paging, validation
 from service.kernel.auth import require_scope
 from service.kernel.coalescing import Member, OverloadedError
-from service.kernel.server import HEAD_MAX_BYTES, REQUEST_PATIENCE_S
 from service.ledger import door, quotes, writer
 from service.ledger.batch import Batch
 from service.ledger.commands import Freeze, Intent, Issue, Redeem, Refund, Reverse, TopUp, Void
@@ -26,7 +25,6 @@ from service.ledger.state import Card, Counter, Key, Target
 from service.ledger.terms import Merchant, Tenant
 from service.redemptions import operations as redeeming
 from service.templates import operations as templates
-from tests.kernel.wire import refused
 from tests.ledger import pure
 
 Case = tuple[str, str, Callable[[], Any]]
@@ -256,7 +254,7 @@ def read_body(*events: dict[str, Any]) -> Callable[[], Awaitable[bytes]]:
     async def receive() -> Any:
         return waiting.pop(0) if waiting else {"type": "http.request", "body": b""}
 
-    return lambda: http._body(receive)
+    return lambda: http._body(receive, None)
 
 
 def isolated(error: Exception) -> Callable[[], Any]:
@@ -286,7 +284,6 @@ NO_QUERY: Any = SimpleNamespace(query=None)
 PATH: Any = SimpleNamespace(path={"card_id": "crd_1"})
 POST: Any = {"method": "POST", "state": {}, "headers": []}
 K = "service.kernel"
-CLIENT = f"{K}.server.ClientConnection"
 W = "service.ledger.writer"
 KERNEL: list[Case] = [
     (f"{K}.auth.require_scope", "forbidden scope_missing", lambda: require_scope(TILL, "x:write")),
@@ -309,10 +306,6 @@ KERNEL: list[Case] = [
         RuntimeError("x"), POST, "keyed")),
     (f"{K}.errors._problem", "unavailable", lambda: errors._problem(
         ConnectionResetError(), POST, "keyed")),
-    (f"{CLIENT}.send_400_response", "malformed_http", refused(b"hello\r\n\r\n")),
-    (f"{CLIENT}._require_small_head", "head_too_large", refused(
-        b"GET / HTTP/1.1\r\nX: ", b"a" * (HEAD_MAX_BYTES + 1))),
-    (f"{CLIENT}.expire", "request_incomplete", refused(b"GET /", after_s=REQUEST_PATIENCE_S + 1)),
     (f"{K}.paging._refusal", "invalid_request invalid_value",
      lambda: paging.decode_cursor("!", int)),
     (f"{K}.validation._malformed", "malformed_json", lambda: validation.body(b"{", Cup)),
