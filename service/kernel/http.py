@@ -116,10 +116,11 @@ def handler(declared: Route, operation: Operation) -> HTTPRouteHandler:
         raise ValueError(f"{declared.operation_id} has no scope: use open_handler")
 
     async def serve(scope: Scope, receive: Receive) -> Reply:
-        call = await _open(declared, scope)
+        headers = _headers(scope)
+        call = await _open(declared, scope, headers)
         body = None
         if declared.body is not None:
-            body = validation.body(await _body(receive, _length(scope)), declared.body)
+            body = validation.body(await _body(receive, _length(headers)), declared.body)
         return _reply(await operation(call, body), call.request_id)
 
     return _mounted(declared, serve)
@@ -225,11 +226,10 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
     return headers
 
 
-async def _open(declared: Route, scope: Scope) -> Call:
+async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> Call:
     """Check all but the body, in the order given on top."""
     state = scope["litestar_app"].state
     request_id = request_id_of(scope)
-    headers = _headers(scope)
     credential = await _credential(state, headers)
     scope["state"]["credential"] = credential
     require_scope(credential, declared.scope)
@@ -268,9 +268,14 @@ def _require_json(headers: dict[bytes, bytes]) -> None:
 
 
 def _require_small(headers: dict[bytes, bytes]) -> None:
-    length = headers.get(b"content-length", b"")
-    if length.isdigit() and int(length[:20]) > BODY_MAX_BYTES:
+    length = _content_length(headers)
+    if length is not None and length > BODY_MAX_BYTES:
         raise ProblemError(problems.PAYLOAD_TOO_LARGE)
+
+
+def _content_length(headers: dict[bytes, bytes]) -> int | None:
+    length = headers.get(b"content-length", b"")
+    return int(length[:20]) if length.isdigit() else None
 
 
 def _idempotency_key(headers: dict[bytes, bytes]) -> str:
@@ -293,15 +298,9 @@ def _query(declared: Route, raw: bytes) -> Any:
     return None
 
 
-def _length(scope: Scope) -> int | None:
+def _length(headers: dict[bytes, bytes]) -> int | None:
     """How long the body is; None when only its end will tell."""
-    length = None
-    for name, value in scope["headers"]:
-        if name == b"transfer-encoding":
-            return None
-        if name == b"content-length" and value.isdigit():
-            length = int(value[:20])
-    return length
+    return None if b"transfer-encoding" in headers else _content_length(headers)
 
 
 async def _body(receive: Receive, length: int | None) -> bytes:

@@ -7,9 +7,16 @@ import pytest
 
 from service.kernel import coalescing
 from service.kernel.coalescing import Lanes
-from tests.ledger.rules.kit import turns, until
+from tests.ledger.rules import kit
+from tests.ledger.rules.kit import turns
 
 LANES, BATCH_MAX = 3, 4
+
+
+@pytest.fixture(name="impatient")
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch is slow at once."""
+    monkeypatch.setattr(coalescing, "SLOW_S", 0.001)
 
 
 class Desk:
@@ -42,12 +49,7 @@ class Desk:
 
     async def slow(self) -> None:
         """Wait until every batch in flight is slow."""
-        flights = [flight for flight in vars(self.lanes)["_flights"] if flight]
-
-        async def all_slow() -> bool:
-            return all(flight.slow for flight in flights)
-
-        await until(all_slow, "the batches in flight to be slow")
+        await kit.slow(self.lanes)
         await turns(5)
 
     def forget(self, name: str) -> None:
@@ -123,10 +125,8 @@ async def test_a_whole_batch_does_not_wait() -> None:
     await desk.close()
 
 
-async def test_nobody_waits_behind_a_slow_batch_of_another_card(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(coalescing, "SLOW_S", 0.001)
+@pytest.mark.usefixtures("impatient")
+async def test_nobody_waits_behind_a_slow_batch_of_another_card() -> None:
     desk = Desk()
     await desk.submit("mer_a", "a.1")
     await desk.submit("mer_a", "a.2", "b")
@@ -139,11 +139,9 @@ async def test_nobody_waits_behind_a_slow_batch_of_another_card(
     await desk.close()
 
 
-async def test_a_card_that_was_answered_is_free_while_another_is_stuck(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.usefixtures("impatient")
+async def test_a_card_that_was_answered_is_free_while_another_is_stuck() -> None:
     """A client that left has no answer: its card may still be written."""
-    monkeypatch.setattr(coalescing, "SLOW_S", 0.001)
     desk = Desk()
     await desk.submit("mer_a", "first")
     await desk.submit("mer_a", "done.1", "left.1", "stuck.1")
@@ -159,9 +157,9 @@ async def test_a_card_that_was_answered_is_free_while_another_is_stuck(
     await desk.close()
 
 
-async def test_one_lane_is_left_to_the_other_merchants(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("impatient")
+async def test_one_lane_is_left_to_the_other_merchants() -> None:
     """Whatever all of one merchant's batches wait for."""
-    monkeypatch.setattr(coalescing, "SLOW_S", 0.001)
     desk = Desk()
     for name in ("a", "b", "c", "d"):
         await desk.submit("mer_a", name)

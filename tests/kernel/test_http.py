@@ -178,7 +178,7 @@ async def body_of(pieces: list[bytes], headers: list[tuple[bytes, bytes]]) -> tu
         return {"type": "http.request", "body": piece, "more_body": asked <= len(pieces)}
 
     scope: Any = {"headers": headers}
-    return await http._body(receive, http._length(scope)), asked
+    return await http._body(receive, http._length(http._headers(scope))), asked
 
 
 async def test_a_body_of_known_length_is_not_asked_for_its_end() -> None:

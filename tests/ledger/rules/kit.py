@@ -22,6 +22,7 @@ from service.api_keys import operations as api_keys
 from service.kernel import database as databases
 from service.kernel import embedded, tokens
 from service.kernel.auth import Credential
+from service.kernel.coalescing import Lanes
 from service.kernel.ids import new_id
 from service.kernel.sql import SQL
 from service.ledger import invariants
@@ -304,6 +305,16 @@ async def until(holds: Callable[[], Awaitable[object]], what: str) -> None:
     while not await holds():
         assert loop.time() < end, f"not within {DEADLINE_S} s: {what}"
         await asyncio.sleep(0.002)
+
+
+async def slow(lanes: Lanes[Any, Any]) -> None:
+    """Wait until there is a batch in flight, and all that are have become slow."""
+
+    async def all_slow() -> bool:
+        flights = [flight for flight in vars(lanes)["_flights"] if flight]
+        return bool(flights) and all(flight.slow for flight in flights)
+
+    await until(all_slow, "the batches in flight to be slow")
 
 
 async def waits(watcher: Any, pid: int) -> bool:

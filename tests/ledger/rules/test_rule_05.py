@@ -97,15 +97,13 @@ async def test_rule_05_two_commands_of_a_card_are_never_in_flight_in_two_lanes(
         async with other.transaction():
             await other.execute("lock table posting in exclusive mode")
             stuck = asyncio.create_task(merchant.redeem(card, 1))
-            flights = vars(vars(merchant.writer)["_lanes"])["_flights"]
-
-            async def slow() -> bool:
-                return any(flight and flight.slow for flight in flights)
-
-            await kit.until(slow, "the batch to be slow")
+            lanes = vars(merchant.writer)["_lanes"]
+            await kit.slow(lanes)
             tasks = [asyncio.create_task(merchant.redeem(each, 1)) for each in (card, free)]
             await kit.turns(20)
-            about = sorted(m.subject for flight in flights if flight for m in flight.members)
+            about = sorted(
+                m.subject for flight in vars(lanes)["_flights"] if flight for m in flight.members
+            )
         await asyncio.gather(stuck, *tasks)
         with caught(twin, "in two lanes"):
             assert about == sorted([card.number, free.number]), "one card in two lanes"
