@@ -61,6 +61,14 @@ create type counter_row_v1 as (
     cap bigint
 );
 
+create type credential_row_v1 as (
+    api_key_id text,
+    secret_hash bytea,
+    scopes text[],
+    store_id text,
+    expires_at timestamp with time zone
+);
+
 create type guard_v1 as (
     component integer,
     kind text,
@@ -170,6 +178,26 @@ create type operation_v1 as (
     details jsonb
 );
 
+create type post_arguments_v1 as (
+    merchant_id text,
+    guards guard_v1[],
+    keys key_v1[],
+    card_inserts card_insert_v1[],
+    cards card_image_v1[],
+    lot_inserts lot_insert_v1[],
+    lots lot_image_v1[],
+    operations operation_v1[],
+    postings posting_v1[],
+    legs leg_v1[],
+    redemption_inserts redemption_insert_v1[],
+    redemptions redemption_image_v1[],
+    counters counter_delta_v1[]
+);
+
+create type post_result_v1 as (
+    missed integer[]
+);
+
 create type posting_row_v1 as (
     operation_id text,
     posting_no smallint,
@@ -190,6 +218,32 @@ create type posting_v1 as (
     card_id text,
     lot_id text,
     legal_entity text
+);
+
+create type read_arguments_v1 as (
+    merchant_id text,
+    lock boolean,
+    card_numbers text[],
+    keys bytea[],
+    request_stores text[],
+    request_nos text[],
+    operations text[],
+    templates text[]
+);
+
+create type read_result_v1 as (
+    epoch bigint,
+    merchant_status text,
+    test_now timestamp with time zone,
+    clock timestamp with time zone,
+    cards card_row_v1[],
+    lots lot_row_v1[],
+    keys key_row_v1[],
+    request_nos request_no_row_v1[],
+    operations operation_row_v1[],
+    redemptions redemption_row_v1[],
+    postings posting_row_v1[],
+    counters counter_row_v1[]
 );
 
 create type redemption_image_v1 as (
@@ -237,6 +291,21 @@ create type request_no_row_v1 as (
     store_id text,
     request_no text,
     redemption_id text
+);
+
+create type store_row_v1 as (
+    store_id text,
+    legal_entity text,
+    time_zone text,
+    day_cutoff time without time zone,
+    status text
+);
+
+create type template_row_v1 as (
+    template_id text,
+    version_asked integer,
+    version integer,
+    rules text
 );
 
 create table api_key (
@@ -570,6 +639,29 @@ alter table template_version force row level security;
 create policy tenant on template_version as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on template_version to kafang_app;
 
+CREATE OR REPLACE PROCEDURE public.post_many_v1(IN p_posts post_arguments_v1[], INOUT p_results post_result_v1[])
+ LANGUAGE plpgsql
+AS $procedure$
+declare
+  p post_arguments_v1;
+  v_missed integer[];
+begin
+  p_results := '{}';
+  foreach p in array p_posts loop
+    begin
+      v_missed := post_v1(
+        p.merchant_id, p.guards, p.keys, p.card_inserts, p.cards, p.lot_inserts, p.lots, p.operations, p.postings,
+        p.legs, p.redemption_inserts, p.redemptions, p.counters);
+    exception when others then
+      v_missed := null;
+    end;
+    commit;
+    p_results := p_results || row(v_missed)::post_result_v1;
+  end loop;
+end
+$procedure$;
+grant execute on function post_many_v1(post_arguments_v1[],post_result_v1[]) to kafang_app;
+
 CREATE OR REPLACE FUNCTION public.post_v1(p_merchant text, p_guards guard_v1[], p_keys key_v1[], p_card_inserts card_insert_v1[], p_cards card_image_v1[], p_lot_inserts lot_insert_v1[], p_lots lot_image_v1[], p_operations operation_v1[], p_postings posting_v1[], p_legs leg_v1[], p_redemption_inserts redemption_insert_v1[], p_redemptions redemption_image_v1[], p_counters counter_delta_v1[])
  RETURNS integer[]
  LANGUAGE plpgsql
@@ -712,6 +804,21 @@ end
 $function$;
 grant execute on function post_v1(text,guard_v1[],key_v1[],card_insert_v1[],card_image_v1[],lot_insert_v1[],lot_image_v1[],operation_v1[],posting_v1[],leg_v1[],redemption_insert_v1[],redemption_image_v1[],counter_delta_v1[]) to kafang_app;
 
+CREATE OR REPLACE FUNCTION public.read_many_v1(p_reads read_arguments_v1[])
+ RETURNS SETOF read_result_v1
+ LANGUAGE plpgsql
+AS $function$
+declare
+  r read_arguments_v1;
+begin
+  foreach r in array p_reads loop
+    return query select * from read_v1(
+      r.merchant_id, r.lock, r.card_numbers, r.keys, r.request_stores, r.request_nos, r.operations, r.templates);
+  end loop;
+end
+$function$;
+grant execute on function read_many_v1(read_arguments_v1[]) to kafang_app;
+
 CREATE OR REPLACE FUNCTION public.read_v1(p_merchant text, p_lock boolean, p_card_numbers text[], p_keys bytea[], p_request_stores text[], p_request_nos text[], p_operations text[], p_templates text[], OUT epoch bigint, OUT merchant_status text, OUT test_now timestamp with time zone, OUT clock timestamp with time zone, OUT cards card_row_v1[], OUT lots lot_row_v1[], OUT keys key_row_v1[], OUT request_nos request_no_row_v1[], OUT operations operation_row_v1[], OUT redemptions redemption_row_v1[], OUT postings posting_row_v1[], OUT counters counter_row_v1[])
  RETURNS record
  LANGUAGE plpgsql
@@ -784,3 +891,27 @@ begin
 end
 $function$;
 grant execute on function read_v1(text,boolean,text[],bytea[],text[],text[],text[],text[]) to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.terms_v1(p_merchant text, p_hashes bytea[], p_stores text[], p_templates text[], p_versions integer[], OUT merchant_id text, OUT mode text, OUT status text, OUT currency text, OUT time_zone text, OUT epoch bigint, OUT test_now timestamp with time zone, OUT clock timestamp with time zone, OUT credentials credential_row_v1[], OUT stores store_row_v1[], OUT templates template_row_v1[])
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform set_config('kafang.merchant_id', p_merchant, true);
+  select m.merchant_id, m.mode, m.status, m.currency, m.time_zone, m.epoch, m.test_now, clock_timestamp(),
+    array(select row(k.api_key_id, k.secret_hash, k.scopes, k.store_id, k.expires_at)::credential_row_v1
+          from api_key k
+          where k.merchant_id = p_merchant and k.secret_hash = any (p_hashes) and k.status = 'active'),
+    array(select row(s.store_id, s.legal_entity, s.time_zone, s.day_cutoff, s.status)::store_row_v1
+          from store s where s.merchant_id = p_merchant and s.store_id = any (p_stores)),
+    array(select row(v.template_id, w.version, v.version, v.rules::text)::template_row_v1
+          from unnest(p_templates, p_versions) w (template_id, version)
+          join template_version v on v.merchant_id = p_merchant and v.template_id = w.template_id
+            and v.version = case when w.version > 0 then w.version else (
+              select max(x.version) from template_version x
+              where x.merchant_id = p_merchant and x.template_id = w.template_id) end)
+    into merchant_id, mode, status, currency, time_zone, epoch, test_now, clock, credentials, stores, templates
+    from merchant m where m.merchant_id = p_merchant;
+end
+$function$;
+grant execute on function terms_v1(text,bytea[],text[],text[],integer[]) to kafang_app;

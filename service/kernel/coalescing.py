@@ -1,13 +1,14 @@
 """Coalescing: requests that arrive while a commit is in flight form the next batch.
 
-    submit ──► its tenant's queue ──► a lane: settle(batch) ──► its own future
+    submit ──► its tenant's queue ──► a lane: settle(batches) ──► its own future
 
 A lane is one worker task with one connection. A batch holds one tenant's members only (rule 9), and
-tenants take turns. While a tenant has a batch in flight, what else arrives for it waits and makes
-the next one larger: a commit costs nearly the same however much it carries, so a second at its
-side would only make both smaller. There is a second when a whole batch waits already, or when the
-one in flight is slow; it leaves out what the one in flight is about, so nothing (one card) ever
-races itself.
+tenants take turns; a lane takes the batches of several at once when they wait, so that small ones
+share the way to the database. While a tenant has a batch in flight, what else arrives for it waits
+and makes the next one larger: a commit costs nearly the same however much it carries, so a second
+at its side would only make both smaller. There is a second when a whole batch waits already, or
+when the one in flight is slow; it leaves out what the one in flight is about, so nothing (one card)
+ever races itself.
 
 The lane tasks live as long as the application: there is no moment between "queue looked empty" and
 "I no longer run" in which a request could be stranded (rule 8). A member's future belongs to the
@@ -16,8 +17,9 @@ is resolved.
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable
+from itertools import chain
 from typing import Generic, TypeVar
 
 C = TypeVar("C")
@@ -57,29 +59,30 @@ class Member(Generic[C, A]):
             self.answer.set_exception(error)
 
 
-Settle = Callable[[int, str, list[Member[C, A]]], Awaitable[None]]
+# The batches a lane settles at once, by tenant.
+Batches = dict[str, list[Member[C, A]]]
+Settle = Callable[[int, Batches[C, A]], Awaitable[None]]
 LastWord = Callable[[Member[C, A]], BaseException]
 
 
 class _Flight(Generic[C, A]):
     """What a lane is settling."""
 
-    __slots__ = ("members", "slow", "tenant", "timer")
+    __slots__ = ("batches", "slow", "timer")
 
-    def __init__(self, tenant: str, members: list[Member[C, A]]) -> None:
-        self.tenant = tenant
-        self.members = members
+    def __init__(self, batches: Batches[C, A]) -> None:
+        self.batches = batches
         self.slow = False
         self.timer: asyncio.TimerHandle | None = None
 
-    def subjects(self) -> set[str]:
+    def subjects(self, tenant: str) -> set[str]:
         """What it is still about: a member is answered after its commit, a cancelled one maybe not.
 
         So cards that have been answered don't wait for one that is stuck.
         """
         return {
             member.subject
-            for member in self.members
+            for member in self.batches[tenant]
             if not member.answer.done() or member.answer.cancelled()
         }
 
@@ -87,8 +90,9 @@ class _Flight(Generic[C, A]):
 class Lanes(Generic[C, A]):
     """Queues and the tasks that empty them.
 
-    `settle(lane, tenant, members)` resolves every member; `last_word(member)` is the error for one
-    that it left unresolved, whatever happened.
+    `settle(lane, batches)` resolves every member; `last_word(member)` is the error for one that it
+    left unresolved, whatever happened. A lane settles the batches of up to `tenants_max` tenants at
+    once, with up to `batch_max` members together.
     """
 
     def __init__(
@@ -98,9 +102,11 @@ class Lanes(Generic[C, A]):
         queue_max: int,
         settle: Settle[C, A],
         last_word: LastWord[C, A],
+        tenants_max: int = 1,
     ) -> None:
         self._queues: OrderedDict[str, list[Member[C, A]]] = OrderedDict()
         self._flights: list[_Flight[C, A] | None] = [None] * lanes
+        self._flights_of: defaultdict[str, list[_Flight[C, A]]] = defaultdict(list)
         # Of several lanes one is always left to the other tenants.
         self._flights_max = max(1, lanes - 1)
         self._wakes = [asyncio.Event() for _ in range(lanes)]
@@ -109,6 +115,7 @@ class Lanes(Generic[C, A]):
         self._queue_max = queue_max
         self._settle = settle
         self._last_word = last_word
+        self._tenants_max = tenants_max
         self._queued = 0
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -133,7 +140,7 @@ class Lanes(Generic[C, A]):
         waiting.append(member)
         self._queued += 1
         if len(waiting) % self._batch_max == 0 or all(
-            flight.slow for flight in self._flights_of(tenant)
+            flight.slow for flight in self._flights_of.get(tenant, ())
         ):
             self._wake_one()
         return await member.answer
@@ -151,7 +158,7 @@ class Lanes(Generic[C, A]):
             while True:
                 taken = self._take(lane)
                 if taken is not None:
-                    await self._settle_whole(lane, *taken)
+                    await self._settle_whole(lane, taken)
                 elif self._closed:
                     return  # what still waits is taken by the lane it waits for
                 else:
@@ -175,50 +182,72 @@ class Lanes(Generic[C, A]):
         flight.slow = True
         self._wake_one()
 
-    def _flights_of(self, tenant: str) -> list[_Flight[C, A]]:
-        return [flight for flight in self._flights if flight and flight.tenant == tenant]
-
-    def _take(self, lane: int) -> tuple[str, list[Member[C, A]]] | None:
-        """The next batch for a lane, which is done with the one before; None when there is none."""
-        done, self._flights[lane] = self._flights[lane], None
-        if done and done.timer:
-            done.timer.cancel()
+    def _take(self, lane: int) -> Batches[C, A] | None:
+        """What a lane settles next, done with what it had; None when there is nothing for it."""
+        self._land(lane)
+        batches: Batches[C, A] = {}
+        room = self._batch_max
         for tenant, waiting in self._queues.items():
             batch = self._batch(tenant, waiting)
-            if batch:
-                break
-        else:
+            # Whole or not at all, so that nobody's batch is cut small for company.
+            if batch and len(batch) <= room:
+                batches[tenant] = batch
+                room -= len(batch)
+                if not room or len(batches) == self._tenants_max:
+                    break
+        if not batches:
             return None
-        del self._queues[tenant]
+        for tenant, batch in batches.items():
+            self._dequeue(tenant, batch)
+        self._fly(lane, batches)
+        if self._queues:
+            self._wake_one()
+        return batches
+
+    def _dequeue(self, tenant: str, batch: list[Member[C, A]]) -> None:
+        waiting = self._queues.pop(tenant)
         if len(batch) < len(waiting):
             taken = set(map(id, batch))
             # At the end: tenants take turns.
             self._queues[tenant] = [member for member in waiting if id(member) not in taken]
         self._queued -= len(batch)
-        flight = _Flight(tenant, batch)
+
+    def _fly(self, lane: int, batches: Batches[C, A]) -> None:
+        flight = _Flight(batches)
         flight.timer = self._loop.call_later(SLOW_S, self._slow, flight)
         self._flights[lane] = flight
-        if self._queues:
-            self._wake_one()
-        return tenant, batch
+        for tenant in batches:
+            self._flights_of[tenant].append(flight)
+
+    def _land(self, lane: int) -> None:
+        flight, self._flights[lane] = self._flights[lane], None
+        if flight is None:
+            return
+        if flight.timer:
+            flight.timer.cancel()
+        for tenant in flight.batches:
+            others = self._flights_of[tenant]
+            others.remove(flight)
+            if not others:
+                del self._flights_of[tenant]
 
     def _batch(self, tenant: str, waiting: list[Member[C, A]]) -> list[Member[C, A]]:
         """Whom of a tenant a lane may settle now."""
-        flights = self._flights_of(tenant)
+        flights = self._flights_of.get(tenant)
         if not flights:
             return waiting[: self._batch_max]
         if len(flights) >= self._flights_max:
             return []
         if len(waiting) < self._batch_max and not all(flight.slow for flight in flights):
             return []
-        busy = set().union(*(flight.subjects() for flight in flights))
+        busy = set().union(*(flight.subjects(tenant) for flight in flights))
         return [member for member in waiting if member.subject not in busy][: self._batch_max]
 
-    async def _settle_whole(self, lane: int, tenant: str, batch: list[Member[C, A]]) -> None:
-        """Settle a batch and resolve every member, whatever happens (rule 8)."""
+    async def _settle_whole(self, lane: int, batches: Batches[C, A]) -> None:
+        """Settle batches and resolve every member, whatever happens (rule 8)."""
         cause: BaseException | None = None
         try:
-            await self._settle(lane, tenant, batch)
+            await self._settle(lane, batches)
         except asyncio.CancelledError as error:
             # Something it waited for was cancelled, not the lane: the lane goes on.
             if (task := asyncio.current_task()) is not None and task.cancelling():
@@ -227,7 +256,7 @@ class Lanes(Generic[C, A]):
         except Exception as error:
             cause = error
         finally:
-            for member in batch:
+            for member in chain.from_iterable(batches.values()):
                 if not member.answer.done():
                     word = self._last_word(member)
                     word.__cause__ = cause

@@ -1,13 +1,14 @@
 """Logs: one JSON object a line on stderr, key=value on a terminal; secrets never.
 
-Finished requests are logged when they failed on our side or were slow; each one only on demand,
-as a line costs more than the request's routing.
+Finished requests are logged when they failed on our side or were slow, of the slow ones a few each
+second; each one only on demand, as a line costs more than the request's routing.
 """
 
 import logging
 import re
 import sys
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -17,6 +18,8 @@ from structlog.types import EventDict, Processor, WrappedLogger
 from service.kernel.auth import Credential
 
 SLOW_S = 1.0
+# When everything is slow, each line about it makes it slower.
+SLOW_LINES_PER_S = 10
 REDACTED = "[redacted]"
 # A name that holds one of these holds a secret, however it is spelt around it.
 _SECRET_NAME = re.compile(
@@ -29,7 +32,34 @@ _SECRET_TEXT = re.compile(
     r"kfk_(?:test|live)_\w+|(?<![0-9A-Za-z_])[0-9]{8,}(?![0-9A-Za-z])|(?<=://)[^/\s@]+(?=@)"
 )
 
+
+class Ration:
+    """So many a second, and a count of those that went without."""
+
+    def __init__(self, per_s: int) -> None:
+        self._per_s = per_s
+        self._second = 0
+        self._used = 0
+        self._left_out = 0
+
+    def allows(self) -> bool:
+        """Whether there is one left in this second."""
+        second = int(monotonic())
+        if second != self._second:
+            self._second, self._used = second, 0
+        self._used += 1
+        allowed = self._used <= self._per_s
+        self._left_out += not allowed
+        return allowed
+
+    def left_out(self) -> int:
+        """How many were left out since this was last asked."""
+        count, self._left_out = self._left_out, 0
+        return count
+
+
 _access = False
+_slow = Ration(SLOW_LINES_PER_S)
 log: structlog.stdlib.BoundLogger = structlog.get_logger("kafang")
 
 
@@ -66,8 +96,11 @@ def log_request(
     credential: Credential | None,
 ) -> None:
     """One line for a finished request, if it is wanted."""
-    if not _access and status < 500 and seconds < SLOW_S:
-        return
+    left_out = 0
+    if not _access and status < 500:
+        if seconds < SLOW_S or not _slow.allows():
+            return
+        left_out = _slow.left_out()
     log.log(
         logging.ERROR if status >= 500 else logging.INFO,
         "request",
@@ -78,6 +111,7 @@ def log_request(
         request_id=request_id,
         merchant_id=credential.merchant_id if credential else None,
         api_key_id=credential.api_key_id if credential else None,
+        **({"left_out": left_out} if left_out else {}),
     )
 
 

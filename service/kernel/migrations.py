@@ -31,6 +31,8 @@ _FUNCTION_NAME = re.compile(r"[a-z0-9_]+\.sql")
 _TRANSACTION_COMMAND = re.compile(
     r"^\s*(?:begin|commit|rollback|start\s+transaction)\s*;", re.IGNORECASE | re.MULTILINE
 )
+# A procedure's body may commit what it did; the runner's own transaction is not in there.
+_BODY = re.compile(r"(\$\w*\$).*?\1", re.DOTALL)
 _INDEX_BUILD = re.compile(
     r"(?:\s*--[^\n]*\n)*\s*create\s+(?:unique\s+)?index\s+concurrently\s+if\s+not\s+exists\s+"
     r"([a-z_][a-z0-9_]*)\s[^;]*;?\s*",
@@ -122,7 +124,7 @@ def _read(source: Traversable, kind: str, pattern: re.Pattern[str]) -> Iterator[
 
 
 def _faults(step: Step) -> Iterator[str]:
-    if _TRANSACTION_COMMAND.search(step.text):
+    if _TRANSACTION_COMMAND.search(_BODY.sub("", step.text)):
         yield f"{step.path}: begin, commit and rollback are the runner's business, remove them"
     if step.built_index == "":
         yield (

@@ -44,8 +44,10 @@ async def reading(call: Call) -> AsyncIterator[Reading]:
         if merchant.epoch != credential.epoch or expired:
             # On the connection that is held: waiting for a second one of the pool, readers would
             # wait for each other.
-            tenant = await call.state.terms.remember(connection, merchant, [credential.secret_hash])
-            fresh = tenant.credentials.get(credential.secret_hash)
+            tenant = await call.state.terms.load(
+                credential.merchant_id, [credential.secret_hash], connection=connection
+            )
+            fresh = tenant.credentials.get(credential.secret_hash) if tenant else None
             if fresh is None or expired:
                 raise ProblemError(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
             require_scope(fresh, call.scope)

@@ -78,31 +78,23 @@ class Terms:
         hashes: Iterable[bytes] = (),
         stores: Iterable[str] = (),
         templates: Iterable[TemplateRef] = (),
+        connection: database.Connection | None = None,
     ) -> Tenant | None:
         """Read these in one snapshot, and remember them beside what is known of the same epoch.
 
-        None when there is no such tenant.
+        With `connection`, in the snapshot that it has open. None when there is no such tenant.
         """
-        async with database.tenant(self._pool, merchant_id, snapshot=True) as connection:
-            merchant = await database.one(connection, "tenant.merchant", Merchant, merchant_id)
-            if merchant is None:
-                return None
-            return await self.remember(connection, merchant, hashes, stores, templates)
+        wanted = (set(hashes), set(stores), set(templates))
+        if connection is not None:
+            read = await _read(connection, merchant_id, *wanted)
+        else:
+            async with self._pool.acquire(timeout=database.ACQUIRE_TIMEOUT_S) as own:
+                read = await _read(own, merchant_id, *wanted)
+        return None if read is None else self._remember(read)
 
-    async def remember(
-        self,
-        connection: database.Connection,
-        merchant: Merchant,
-        hashes: Iterable[bytes] = (),
-        stores: Iterable[str] = (),
-        templates: Iterable[TemplateRef] = (),
-    ) -> Tenant:
-        """Read these in the snapshot that a connection has open, in which `merchant` was read."""
-        merchant_id = merchant.merchant_id
-        wanted = (list(set(hashes)), list(set(stores)), list(set(templates)))
-        read = Tenant(merchant)
-        await _read(connection, read, *wanted)
-        known = self.known(merchant_id, merchant.epoch)
+    def _remember(self, read: Tenant) -> Tenant:
+        merchant = read.merchant
+        known = self.known(merchant.merchant_id, merchant.epoch)
         if (
             known is not None
             and len(known.stores) + len(known.templates) + len(known.credentials) < ENTRIES_MAX
@@ -111,8 +103,8 @@ class Terms:
             known.stores.update(read.stores)
             known.templates.update(read.templates)
             return known
-        self._tenants[merchant_id] = read
-        self._tenants.move_to_end(merchant_id)
+        self._tenants[merchant.merchant_id] = read
+        self._tenants.move_to_end(merchant.merchant_id)
         if len(self._tenants) > MERCHANTS_MAX:
             self._tenants.popitem(last=False)
         return read
@@ -132,38 +124,34 @@ class Terms:
 
 async def _read(
     connection: database.Connection,
-    tenant: Tenant,
-    hashes: list[bytes],
-    stores: list[str],
-    templates: list[TemplateRef],
-) -> None:
-    merchant = tenant.merchant
-    if hashes:
-        for row in await connection.fetch(SQL["tenant.credentials"], merchant.merchant_id, hashes):
-            tenant.credentials[row["secret_hash"]] = Credential(
-                merchant.merchant_id,
-                row["api_key_id"],
-                row["secret_hash"],
-                frozenset(row["scopes"]),
-                row["store_id"],
-                row["expires_at"],
-                merchant.epoch,
-            )
-    if stores:
-        found = await database.many(
-            connection, "tenant.stores", StoreTerms, merchant.merchant_id, stores
+    merchant_id: str,
+    hashes: set[bytes],
+    stores: set[str],
+    templates: set[TemplateRef],
+) -> Tenant | None:
+    ids, versions = [t[0] for t in templates], [t[1] for t in templates]
+    row = await connection.fetchrow(
+        SQL["tenant.terms"], merchant_id, list(hashes), list(stores), ids, versions
+    )
+    if row is None or row["merchant_id"] is None:
+        return None
+    *columns, credential_rows, store_rows, template_rows = row
+    merchant = Merchant(*columns)
+    tenant = Tenant(merchant, stores=dict.fromkeys(stores), templates=dict.fromkeys(templates))
+    for api_key_id, secret_hash, scopes, store_id, expires_at in credential_rows:
+        tenant.credentials[secret_hash] = Credential(
+            merchant_id,
+            api_key_id,
+            secret_hash,
+            frozenset(scopes),
+            store_id,
+            expires_at,
+            merchant.epoch,
         )
-        tenant.stores = dict.fromkeys(stores) | {store.store_id: store for store in found}
-    if templates:
-        ids, versions = [t[0] for t in templates], [t[1] for t in templates]
-        tenant.templates = dict.fromkeys(templates)
-        for row in await connection.fetch(
-            SQL["tenant.templates"], merchant.merchant_id, ids, versions
-        ):
-            terms = _template(row["template_id"], row["version"], row["rules"])
-            for ref in ((terms.template_id, terms.version), (terms.template_id, 0)):
-                if ref in tenant.templates:
-                    tenant.templates[ref] = terms
+    tenant.stores.update((store[0], StoreTerms(*store)) for store in store_rows)
+    for template_id, asked, version, rules in template_rows:
+        tenant.templates[template_id, asked] = _template(template_id, version, rules)
+    return tenant
 
 
 def _template(template_id: str, version: int, rules: str) -> TemplateTerms:

@@ -4,7 +4,9 @@
                        ▲                          │
                        └── again ◄────────────────┘
 
-The read is one round trip, the post one call and one commit. Again means:
+The read is one round trip, the post one call and one commit. Where several merchants wait, their
+first attempts share both round trips; each post stays a transaction of its own (rule 9). Again
+means, for one merchant alone:
 
 - missed: in a transaction that locks first (rule 5);
 - key, request number or counter taken: on fresh state (rule 7);
@@ -18,33 +20,25 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from time import perf_counter
 
 import asyncpg
 
 from service.kernel import database, metrics
-from service.kernel.coalescing import Lanes, Member, OverloadedError
+from service.kernel.coalescing import Batches, Lanes, OverloadedError
 from service.kernel.database import LOST, Connection
 from service.kernel.ids import new_id
-from service.kernel.problems import (
-    INTERNAL_ERROR,
-    OUTCOME_UNKNOWN,
-    UNAUTHENTICATED,
-    UNAVAILABLE,
-    ProblemError,
-)
-from service.kernel.sql import SQL
+from service.kernel.problems import INTERNAL_ERROR, UNAUTHENTICATED, UNAVAILABLE, ProblemError
+from service.ledger import attempts
 from service.ledger import snapshot as snapshots
-from service.ledger.batch import Batch, Later, Outcome, Pending, Relocate, Settled, terms_of
+from service.ledger.attempts import Answer, Attempt, One, certain, last_word
+from service.ledger.batch import Batch, Relocate, Settled, terms_of
 from service.ledger.commands import Command
 from service.ledger.connections import Connections
-from service.ledger.reasons import KEY_REUSED, KEY_REVERSED, REQUEST_IN_PROGRESS
+from service.ledger.reasons import REQUEST_IN_PROGRESS
+from service.ledger.snapshot import Snapshot
 from service.ledger.terms import Terms
 
 log = logging.getLogger(__name__)
-
-Answer = Settled | ProblemError | Relocate
-One = Member[Command, Answer]
 
 # Nothing was written, decide again on fresh state: a counter would have passed its cap, or the
 # server chose this transaction as the victim of a deadlock or serialization failure (never a
@@ -52,10 +46,10 @@ One = Member[Command, Answer]
 AGAIN = {"KF004", "40P01", "40001"}
 # The same for what the unique indexes found taken meanwhile: a key, a request number.
 TAKEN = {"idempotency_key_pkey", "redemption_request_no"}
-# What the key itself says holds, whatever an earlier attempt did.
-KEY_VERDICTS = (KEY_REUSED, KEY_REVERSED)
 ATTEMPTS_MAX = 20
 CONTENDED_S = 0.5
+# Merchants that share a round trip: enough that it costs little, few enough that none waits long.
+MERCHANTS_MAX = 8
 
 
 class NumberTakenError(Exception):
@@ -84,7 +78,7 @@ class Writer:
         # again.
         self._contention: dict[str, float] = {}
         self._lanes: Lanes[Command, Answer] = Lanes(
-            lanes, batch_max, queue_max, self._settle, _last_word
+            lanes, batch_max, queue_max, self._settle, last_word, MERCHANTS_MAX
         )
 
     async def start(self) -> None:
@@ -107,27 +101,37 @@ class Writer:
             raise answer
         return answer
 
-    async def _settle(
-        self, lane: int, merchant_id: str, members: list[One], deadline: float | None = None
+    async def _settle(self, lane: int, batches: Batches[Command, Answer]) -> None:
+        """Attempt several merchants' batches together, then each alone until it is answered."""
+        deadline = _now() + self._patience_s
+        if len(batches) > 1:
+            try:
+                await self._attempt_together(lane, batches)
+            except LOST as error:
+                self._lose(lane, error)
+            except database.UnsafeDatabaseError:
+                raise  # the whole lane's affair, no member's
+            except Exception as error:
+                # Whoever is to blame shows when each is attempted alone.
+                log.warning("%d merchants' batches not settled together: %r", len(batches), error)
+        for merchant_id, members in batches.items():
+            await self._settle_alone(lane, merchant_id, members, deadline)
+
+    async def _settle_alone(
+        self, lane: int, merchant_id: str, members: list[One], deadline: float
     ) -> None:
         """Attempt, and again with what is left, until everything is answered or patience ends."""
-        now = asyncio.get_running_loop().time
-        deadline = deadline or now() + self._patience_s
-        lock = self._contended(members, now())
+        lock = self._contended(members)
         for attempt in range(ATTEMPTS_MAX):
-            members = [member for member in members if not member.answer.done()]
-            if not members or now() > deadline:
+            members = _unanswered(members)
+            if not members or _now() > deadline:
                 return
             try:
                 lock = await self._attempt(lane, merchant_id, members, lock)
-                if lock:
-                    self._note_misses(members, now())
             except asyncpg.DataError as error:
                 await self._isolate(lane, merchant_id, members, error, deadline)
             except LOST as error:
-                log.warning("connection of lane %d lost: %r", lane, error)
-                metrics.count_retry("connection_lost")
-                self._connections.drop(lane)
+                self._lose(lane, error)
                 await asyncio.sleep(min(0.05 * 2**attempt, 1.0))
             except database.UnsafeDatabaseError:
                 raise  # the whole lane's affair, no member's
@@ -135,11 +139,17 @@ class Writer:
                 if not _again(error):
                     await self._isolate(lane, merchant_id, members, error, deadline)
 
-    def _contended(self, members: list[One], now: float) -> bool:
+    def _lose(self, lane: int, error: BaseException) -> None:
+        log.warning("connection of lane %d lost: %r", lane, error)
+        metrics.count_retry("connection_lost")
+        self._connections.drop(lane)
+
+    def _contended(self, members: list[One]) -> bool:
         """Whether a card of these was missed a moment ago.
 
         Lock it first then: without a lock the next attempt would miss again.
         """
+        now = _now()
         while self._contention:
             oldest = next(iter(self._contention))
             if self._contention[oldest] >= now:
@@ -147,13 +157,13 @@ class Writer:
             del self._contention[oldest]
         return any(self._contention.get(m.command.card_number, 0.0) >= now for m in members)
 
-    def _note_misses(self, members: list[One], now: float) -> None:
-        missed = [member for member in members if not member.answer.done()]
+    def _note_misses(self, members: list[One]) -> None:
+        missed = _unanswered(members)
         metrics.count_misses(len(missed))
         for member in missed:
             # At the end again: all live equally long, so the oldest are always in front.
             self._contention.pop(member.command.card_number, None)
-            self._contention[member.command.card_number] = now + CONTENDED_S
+            self._contention[member.command.card_number] = _now() + CONTENDED_S
 
     async def _attempt(self, lane: int, merchant_id: str, members: list[One], lock: bool) -> bool:
         """Read, decide and post once, and answer what is final.
@@ -161,49 +171,61 @@ class Writer:
         True when something missed: the next attempt must lock.
         """
         connection = await self._connections.of(lane)
+        commands = [member.command for member in members]
+        missed: set[int] = set()
         async with connection.transaction() if lock else nullcontext():
-            missed, answers = await self._decide_and_post(
-                connection, merchant_id, members, lock=lock
-            )
-        for member, answer in answers:  # only now: the commit is done
+            state = await snapshots.read(connection, merchant_id, commands, lock=lock)
+            attempt = await self._decide(merchant_id, members, state)
+            if attempt is not None and not attempt.batch.rows.empty:
+                missed = await attempts.post(connection, attempt)
+        if attempt is not None:  # only now: the commit is done
+            self._answer(attempt, missed)
+        return bool(missed)
+
+    async def _attempt_together(self, lane: int, batches: Batches[Command, Answer]) -> None:
+        """The same for several merchants, but without locks.
+
+        What must lock, misses or fails is left to an attempt alone.
+        """
+        connection = await self._connections.of(lane)
+        waiting = [(merchant_id, _unanswered(members)) for merchant_id, members in batches.items()]
+        free = [(name, each) for name, each in waiting if each and not self._contended(each)]
+        commands = [(name, [member.command for member in each]) for name, each in free]
+        states = await snapshots.read_many(connection, commands)
+        posting: list[Attempt] = []
+        for (merchant_id, members), state in zip(free, states, strict=True):
+            attempt = await self._decide(merchant_id, members, state)
+            if attempt is not None and attempt.batch.rows.empty:
+                self._answer(attempt, set())
+            elif attempt is not None:
+                posting.append(attempt)
+        results = await attempts.post_many(connection, posting) if posting else []
+        for attempt, missed in zip(posting, results, strict=True):
+            if missed is not None:
+                self._answer(attempt, missed)
+
+    async def _decide(
+        self, merchant_id: str, members: list[One], state: Snapshot | None
+    ) -> Attempt | None:
+        """The members decided on a snapshot; None when there is nothing to decide on."""
+        if state is None:
+            for member in members:
+                member.resolve(certain(member, ProblemError(UNAUTHENTICATED)))
+            return None
+        commands = [member.command for member in members]
+        tenant = await terms_of(self._terms, merchant_id, commands, state)
+        if tenant is None:
+            return None  # its epoch has moved: read again
+        return Attempt(Batch(tenant, state, self._quote_key, new_id), members)
+
+    def _answer(self, attempt: Attempt, missed: set[int]) -> None:
+        """Answer what is final. What was posted must have committed."""
+        for member, answer in attempt.answers(missed):
             _count(member.command, answer)
             member.resolve(answer)
+        if missed:
+            self._note_misses(attempt.members)
         metrics.set_queue_length(self._lanes.queued)
-        return missed
-
-    async def _decide_and_post(
-        self, connection: Connection, merchant_id: str, members: list[One], *, lock: bool
-    ) -> tuple[bool, list[tuple[One, Answer]]]:
-        """Whether a component missed, and the answers.
-
-        They are true once the surrounding transaction has committed.
-        """
-        commands = [member.command for member in members]
-        state = await snapshots.read(connection, merchant_id, commands, lock=lock)
-        tenant = await terms_of(self._terms, merchant_id, commands, state) if state else None
-        if state is None or tenant is None:
-            gone = ProblemError(UNAUTHENTICATED)
-            return False, [(member, gone) for member in members] if state is None else []
-        batch = Batch(tenant, state, self._quote_key, new_id)
-        outcomes: list[tuple[One, Outcome]] = [
-            (member, batch.decide(member.command, sent=member.sent)) for member in members
-        ]
-        missed: set[int] = set()
-        if not batch.rows.empty:
-            pending = [
-                (member, outcome.component)
-                for member, outcome in outcomes
-                if isinstance(outcome, Pending)
-            ]
-            missed = await _post(connection, batch, pending)
-        answers: list[tuple[One, Answer]] = []
-        for member, outcome in outcomes:
-            if isinstance(outcome, Pending):
-                if outcome.component not in missed:
-                    answers.append((member, outcome.settled))
-            elif not isinstance(outcome, Later):
-                answers.append((member, _certain(member, outcome)))
-        return bool(missed), answers
 
     async def _isolate(
         self,
@@ -211,7 +233,7 @@ class Writer:
         merchant_id: str,
         members: list[One],
         error: Exception,
-        deadline: float | None = None,
+        deadline: float,
     ) -> None:
         """One bad member never costs its batch (rule 7).
 
@@ -219,8 +241,8 @@ class Writer:
         """
         if len(members) > 1:
             half = len(members) // 2
-            await self._settle(lane, merchant_id, members[:half], deadline)
-            await self._settle(lane, merchant_id, members[half:], deadline)
+            await self._settle_alone(lane, merchant_id, members[:half], deadline)
+            await self._settle_alone(lane, merchant_id, members[half:], deadline)
             return
         if (
             isinstance(error, asyncpg.UniqueViolationError)
@@ -229,19 +251,16 @@ class Writer:
             members[0].fail(NumberTakenError())
         elif isinstance(error, asyncpg.LockNotAvailableError):
             busy = ProblemError(REQUEST_IN_PROGRESS, headers={"Retry-After": "1"})
-            members[0].resolve(_certain(members[0], busy))
+            members[0].resolve(certain(members[0], busy))
         elif isinstance(error, asyncpg.QueryCanceledError):
-            members[0].resolve(_last_word(members[0]))
+            members[0].resolve(last_word(members[0]))
         else:
             log.error("a command failed and was rolled back", exc_info=error)
-            members[0].resolve(_certain(members[0], ProblemError(INTERNAL_ERROR)))
+            members[0].resolve(certain(members[0], ProblemError(INTERNAL_ERROR)))
 
 
-def _certain(member: One, answer: Answer) -> Answer:
-    """The answer, unless it says "not applied" while an earlier attempt may yet commit (rule 6)."""
-    if member.sent and isinstance(answer, ProblemError) and answer.code not in KEY_VERDICTS:
-        return _last_word(member)
-    return answer
+def _unanswered(members: list[One]) -> list[One]:
+    return [member for member in members if not member.answer.done()]
 
 
 def _again(error: Exception) -> bool:
@@ -254,36 +273,6 @@ def _again(error: Exception) -> bool:
     return again
 
 
-async def _post(connection: Connection, batch: Batch, members: list[tuple[One, int]]) -> set[int]:
-    """The components that missed, given the members with their components.
-
-    A member counts as sent unless the server itself says that nothing was done.
-    """
-    sent_before = [member.sent for member, _ in members]
-    for member, _ in members:
-        member.sent = True
-    started = perf_counter()
-    try:
-        missed = set(await connection.fetchval(SQL["ledger.post"], *batch.rows.arguments()))
-    except LOST:
-        raise
-    except asyncpg.PostgresError:
-        _unsend(members, sent_before, None)
-        raise
-    _unsend(members, sent_before, missed)
-    metrics.count_batch(len(members), perf_counter() - started)
-    return missed
-
-
-def _unsend(
-    members: list[tuple[One, int]], sent_before: list[bool], missed: set[int] | None
-) -> None:
-    """Nothing was done for those whose component missed (None: for nobody)."""
-    for (member, component), sent in zip(members, sent_before, strict=True):
-        if missed is None or component in missed:
-            member.sent = sent
-
-
 def _count(command: Command, answer: Answer) -> None:
     kind = type(command.intent).__name__.lower()
     if isinstance(answer, Settled):
@@ -293,7 +282,5 @@ def _count(command: Command, answer: Answer) -> None:
             metrics.count_refusal(answer.code)
 
 
-def _last_word(member: One) -> ProblemError:
-    if member.sent:
-        return ProblemError(OUTCOME_UNKNOWN, outcome="unknown")
-    return ProblemError(UNAVAILABLE)
+def _now() -> float:
+    return asyncio.get_running_loop().time()

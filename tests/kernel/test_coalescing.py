@@ -1,12 +1,12 @@
 """Which batch a lane takes: one of a merchant at a time, unless a second one helps."""
 
 import asyncio
-from typing import Any
+from itertools import chain
 
 import pytest
 
 from service.kernel import coalescing
-from service.kernel.coalescing import Lanes
+from service.kernel.coalescing import Batches, Lanes, Member
 from tests.ledger.rules import kit
 from tests.ledger.rules.kit import turns
 
@@ -22,13 +22,24 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 class Desk:
     """Lanes whose batches end when the test says so."""
 
-    def __init__(self) -> None:
-        self.flights: dict[str, list[Any]] = {}
+    def __init__(self, lanes: int = LANES, tenants_max: int = 1) -> None:
+        # What is in flight, by its merchants and the names of their commands.
+        self.members: dict[str, list[Member[str, str]]] = {}
         self.lanes: Lanes[str, str] = Lanes(
-            LANES, BATCH_MAX, 100, self._settle, lambda _member: RuntimeError("unsettled")
+            lanes,
+            BATCH_MAX,
+            100,
+            self._settle,
+            lambda _member: RuntimeError("unsettled"),
+            tenants_max,
         )
         self._ends: dict[str, asyncio.Event] = {}
         self._asked: list[tuple[str, asyncio.Task[str]]] = []
+
+    @property
+    def in_flight(self) -> list[str]:
+        """What is in flight, a string for each lane."""
+        return list(self.members)
 
     async def submit(self, tenant: str, *names: str) -> None:
         """Let commands arrive, each about a card of its own name (up to a dot)."""
@@ -36,11 +47,6 @@ class Desk:
             submitted = self.lanes.submit(tenant, name.split(".")[0], name)
             self._asked.append((name, asyncio.create_task(submitted)))
         await turns(5)
-
-    @property
-    def in_flight(self) -> list[str]:
-        """The batches in flight."""
-        return list(self.flights)
 
     async def end(self, batch: str) -> None:
         """End the batch of these names."""
@@ -66,12 +72,15 @@ class Desk:
                 assert await task == name
             await self.lanes.close()
 
-    async def _settle(self, _lane: int, tenant: str, members: list[Any]) -> None:
-        batch = f"{tenant}: {' '.join(member.command for member in members)}"
-        self.flights[batch] = members
-        await self._ends.setdefault(batch, asyncio.Event()).wait()
-        del self.flights[batch], self._ends[batch]
-        for member in members:
+    async def _settle(self, _lane: int, batches: Batches[str, str]) -> None:
+        name = ", ".join(
+            f"{tenant}: {' '.join(member.command for member in members)}"
+            for tenant, members in batches.items()
+        )
+        self.members[name] = list(chain.from_iterable(batches.values()))
+        await self._ends.setdefault(name, asyncio.Event()).wait()
+        del self._ends[name]
+        for member in self.members.pop(name):
             member.resolve(member.command)
 
 
@@ -107,6 +116,50 @@ async def test_merchants_take_turns() -> None:
     assert desk.in_flight == ["mer_a: a b c d", "mer_b: g"]
     await desk.end("mer_a: a b c d")
     assert desk.in_flight == ["mer_b: g", "mer_a: e f"]
+    await desk.close()
+
+
+async def test_small_merchants_go_together() -> None:
+    """Up to as many as a lane may take, in the order in which they came; each has its own batch."""
+    desk = Desk(lanes=1, tenants_max=3)
+    await desk.submit("mer_a", "a")
+    for tenant in ("mer_b", "mer_c", "mer_d", "mer_e"):
+        await desk.submit(tenant, "x")
+    await desk.submit("mer_c", "y")
+    await desk.end("mer_a: a")
+    assert desk.in_flight == ["mer_b: x, mer_c: x y, mer_d: x"]
+    await desk.end("mer_b: x, mer_c: x y, mer_d: x")
+    assert desk.in_flight == ["mer_e: x"]
+    await desk.close()
+
+
+async def test_a_batch_is_not_cut_small_for_company() -> None:
+    """It goes whole, with others while there is room; who finds none is the first of the next."""
+    desk = Desk(lanes=1, tenants_max=3)
+    await desk.submit("mer_a", "a")
+    await desk.submit("mer_b", "b", "c")
+    await desk.submit("mer_c", "d", "e", "f")
+    await desk.submit("mer_d", "g", "h")
+    await desk.end("mer_a: a")
+    assert desk.in_flight == ["mer_b: b c, mer_d: g h"]
+    await desk.end("mer_b: b c, mer_d: g h")
+    assert desk.in_flight == ["mer_c: d e f"]
+    await desk.close()
+
+
+async def test_a_merchant_in_flight_with_others_waits_for_its_own_next_batch() -> None:
+    desk = Desk(lanes=2, tenants_max=3)
+    await desk.submit("mer_a", "a")
+    await desk.submit("mer_b", "b")
+    for tenant in ("mer_c", "mer_d"):
+        await desk.submit(tenant, "x")
+    await desk.end("mer_a: a")
+    assert desk.in_flight == ["mer_b: b", "mer_c: x, mer_d: x"]
+    await desk.submit("mer_d", "y")
+    await desk.end("mer_b: b")
+    assert desk.in_flight == ["mer_c: x, mer_d: x"]
+    await desk.end("mer_c: x, mer_d: x")
+    assert desk.in_flight == ["mer_d: y"]
     await desk.close()
 
 
@@ -146,7 +199,7 @@ async def test_a_card_that_was_answered_is_free_while_another_is_stuck() -> None
     await desk.submit("mer_a", "first")
     await desk.submit("mer_a", "done.1", "left.1", "stuck.1")
     await desk.end("mer_a: first")
-    done, left, stuck = desk.flights["mer_a: done.1 left.1 stuck.1"]
+    done, left, stuck = desk.members["mer_a: done.1 left.1 stuck.1"]
     done.resolve("done.1")
     left.answer.cancel()
     desk.forget("left.1")

@@ -61,6 +61,23 @@ def test_by_default_only_faults_and_slow_requests(capsys: pytest.CaptureFixture[
     assert [line["status"] for line in written(capsys)] == [503, 201]
 
 
+def test_a_flood_of_slow_requests_is_counted_not_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faults are always written, and the next slow one says how many were left out."""
+    now = [1000.5]
+    monkeypatch.setattr(logs, "monotonic", lambda: now[0])
+    monkeypatch.setattr(logs, "_slow", logs.Ration(2))
+    logs.configure("info", access=False)
+    for status in (201, 201, 201, 503, 409):
+        log_request(status, 1.5)
+    now[0] += 1
+    log_request(201, 1.5)
+    log_request(201, 1.5)
+    lines = [(line["status"], line.get("left_out", 0)) for line in written(capsys)]
+    assert lines == [(201, 0), (201, 0), (503, 0), (201, 2), (201, 0)]
+
+
 def test_the_level_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("warning", access=True)
     log_request(201, 0.1)

@@ -17,6 +17,10 @@ FUNCTION = (
     "create or replace function answer_v1() returns int\n"
     "language plpgsql as $$\nbegin\n  return {};\nend $$;\n"
 )
+PROCEDURE = (
+    "create or replace procedure work_v1()\n"
+    "language plpgsql as $$\nbegin\n  delete from thing;\n  commit;\nend $$;\n"
+)
 INDEX = (
     "-- migrate: no-transaction\n-- Names are searched for.\n"
     "create {}index concurrently if not exists thing_name on thing (name);\n"
@@ -225,10 +229,16 @@ async def test_an_index_build_outwaits_the_lock_timeout(
     assert await building == ["migrations/0002_index.sql"]
 
 
+def test_a_procedure_may_commit(source: Path) -> None:
+    write(source, "functions/work.sql", PROCEDURE)
+    assert len(read_steps(source)) == 3
+
+
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
         ("migrations/0002_x.sql", "commit;\nselect 1;", "0002_x.sql: begin, commit and rollback"),
+        ("functions/work.sql", PROCEDURE + "commit;", "functions/work.sql: begin, commit and"),
         ("migrations/0002_x.sql", "  START transaction ;", "runner's business"),
         ("migrations/0002_x.sql", "-- migrate: no-transaction\nselect 1", "only one statement"),
         ("migrations/0002_x.sql", INDEX.format("") + "select 1;", "only one statement"),

@@ -16,7 +16,7 @@ from schemas.templates import CardTemplateCreate
 from service.kernel import errors, http, paging, validation
 from service.kernel.auth import require_scope
 from service.kernel.coalescing import Member, OverloadedError
-from service.ledger import door, quotes, writer
+from service.ledger import attempts, door, quotes, writer
 from service.ledger.batch import Batch
 from service.ledger.commands import Freeze, Intent, Issue, Redeem, Refund, Reverse, TopUp, Void
 from service.ledger.decide import decide
@@ -263,7 +263,7 @@ def isolated(error: Exception) -> Callable[[], Any]:
     async def run() -> Any:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         member: Member[Any, Any] = Member(pure.command(redeem()), answer)
-        await writer.Writer._isolate(SimpleNamespace(), 0, "mer_1", [member], error)  # type: ignore[arg-type]
+        await writer.Writer._isolate(SimpleNamespace(), 0, "mer_1", [member], error, 0.0)  # type: ignore[arg-type]
         return await asyncio.wait_for(answer, 1)
 
     return run
@@ -271,7 +271,7 @@ def isolated(error: Exception) -> Callable[[], Any]:
 
 def last_word(*, sent: bool) -> Callable[[], Any]:
     """What a member is told that nobody answered."""
-    return lambda: writer._last_word(SimpleNamespace(sent=sent))  # type: ignore[arg-type]
+    return lambda: attempts.last_word(SimpleNamespace(sent=sent))  # type: ignore[arg-type]
 
 
 async def overloaded(*_: Any) -> Any:
@@ -327,8 +327,8 @@ KERNEL: list[Case] = [
     (f"{W}.Writer._isolate", "request_in_progress", isolated(asyncpg.LockNotAvailableError())),
     (f"{W}.Writer.submit", "unavailable",
      lambda: writer.Writer.submit(FULL, pure.command(redeem()))),
-    (f"{W}._last_word", "outcome_unknown", last_word(sent=True)),
-    (f"{W}._last_word", "unavailable", last_word(sent=False)),
+    ("service.ledger.attempts.last_word", "outcome_unknown", last_word(sent=True)),
+    ("service.ledger.attempts.last_word", "unavailable", last_word(sent=False)),
 ]  # fmt: skip
 CASES: list[Case] = [
     *((f"{DECISIONS}.{place}", codes, how) for place, codes, how in DECIDED),

@@ -158,7 +158,7 @@ CASES: list[tuple[str, str, How]] = [
     ("service.ledger.door.locate", "not_found",
      lambda m: door.locate(call(m), "ledger.locate_card", "crd_0")),
     ("service.ledger.reading.reading", "unauthenticated", read_as_nobody),
-    ("service.ledger.writer.Writer._decide_and_post", "unauthenticated", write_as_nobody),
+    ("service.ledger.writer.Writer._decide", "unauthenticated", write_as_nobody),
     ("service.merchants.routes.move", "contradiction clock_moves_forward", clock_back),
     ("service.redemptions.operations.read", "not_found", lambda m: redemptions.read(call(m), None)),
     ("service.redemptions.operations.read", "store_not_allowed", read_elsewhere),

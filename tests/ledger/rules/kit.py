@@ -115,7 +115,7 @@ class Tapped:
         return functools.partial(self._run, found)
 
     async def _run(self, method: Any, query: str, *values: Any, **options: Any) -> Any:
-        if query != SQL["ledger.post"]:
+        if query not in (SQL["ledger.post"], SQL["ledger.post_many"]):
             return await method(query, *values, **options)
         self.tap.posts += 1
         if self.tap.before is not None:

@@ -102,7 +102,11 @@ async def test_rule_05_two_commands_of_a_card_are_never_in_flight_in_two_lanes(
             tasks = [asyncio.create_task(merchant.redeem(each, 1)) for each in (card, free)]
             await kit.turns(20)
             about = sorted(
-                m.subject for flight in vars(lanes)["_flights"] if flight for m in flight.members
+                m.subject
+                for flight in vars(lanes)["_flights"]
+                if flight
+                for members in flight.batches.values()
+                for m in members
             )
         await asyncio.gather(stuck, *tasks)
         with caught(twin, "in two lanes"):
@@ -124,7 +128,8 @@ async def test_rule_05_a_worker_never_races_itself(twin: type[Lanes[str, str]] |
     flights: list[list[str]] = []
     release = asyncio.Event()
 
-    async def settle(lane: int, tenant: str, members: list[Any]) -> None:
+    async def settle(lane: int, batches: dict[str, list[Any]]) -> None:
+        (members,) = batches.values()
         subjects = {member.subject for member in members}
         flights.append(sorted(subjects))
         raced.update(subjects & racing)

@@ -27,12 +27,12 @@ HOLD = "select from store where merchant_id = $1 for update"
 class LooksUp(Writer):
     """After a lost connection it looks whether the key is there, and believes what it sees."""
 
-    async def _settle(
+    async def _settle_alone(
         self,
         lane: int,
         merchant_id: str,
         members: Any,
-        deadline: float | None = None,  # noqa: ARG002  # the writer's signature
+        deadline: float,  # noqa: ARG002  # the writer's signature
     ) -> None:
         try:
             await self._attempt(lane, merchant_id, members, False)
@@ -139,7 +139,7 @@ async def test_rule_06_what_stays_unknown_is_called_unknown(
 ) -> None:
     """The server can't be reached again in time: the answer must not say that nothing happened."""
     if twin:
-        monkeypatch.setattr(writers, "_last_word", twin)
+        monkeypatch.setattr(writers, "last_word", twin)
     tap = Tap()
     options = {"tap": tap, "patience_s": 0.5}
     async with shop(database, options) as merchant:

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import chain
 from typing import Any
 
 import pytest
 
-from service.kernel.coalescing import Lanes, Member, OverloadedError
+from service.kernel.coalescing import Batches, Lanes, Member, OverloadedError
 from tests.ledger.rules.kit import both, caught, turns
 
 TURNS_MAX = 50
 
-Settle = Callable[[int, str, list[Member[str, str]]], Awaitable[None]]
+Settle = Callable[[int, Batches[str, str]], Awaitable[None]]
 
 
 class UnsettledError(Exception):
@@ -46,10 +47,10 @@ async def test_rule_08_a_client_that_left_costs_nobody_else_the_answer(
         monkeypatch.setattr(Member, "resolve", twin)
     committing, committed = asyncio.Event(), asyncio.Event()
 
-    async def settle(lane: int, tenant: str, members: list[Member[str, str]]) -> None:
+    async def settle(lane: int, batches: Batches[str, str]) -> None:
         committing.set()
         await committed.wait()
-        for member in members:
+        for member in chain.from_iterable(batches.values()):
             member.resolve(f"{member.command} done")
 
     lanes = opened(settle)
@@ -68,11 +69,11 @@ async def test_rule_08_a_client_that_left_costs_nobody_else_the_answer(
 class Trusting(Lanes[str, str]):
     """Expects `settle` to answer everybody, or to raise nothing worse than an Exception."""
 
-    async def _settle_whole(self, lane: int, tenant: str, batch: list[Member[str, str]]) -> None:
+    async def _settle_whole(self, lane: int, batches: Batches[str, str]) -> None:
         try:
-            await self._settle(lane, tenant, batch)
+            await self._settle(lane, batches)
         except Exception as error:
-            for member in batch:
+            for member in chain.from_iterable(batches.values()):
                 member.fail(error)
 
 
@@ -84,9 +85,9 @@ async def test_rule_08_whatever_ends_a_batch_resolves_every_member(
     """And the lane goes on: who comes next is served."""
     fails = True
 
-    async def settle(lane: int, tenant: str, members: list[Member[str, str]]) -> None:
+    async def settle(lane: int, batches: Batches[str, str]) -> None:
         if not fails:
-            for member in members:
+            for member in chain.from_iterable(batches.values()):
                 member.resolve("done")
         elif error is not None:
             raise error
@@ -113,7 +114,7 @@ class DiesQuietly(Lanes[str, str]):
 
     async def _run(self, lane: int) -> None:
         while taken := self._take(lane):
-            await self._settle_whole(lane, *taken)
+            await self._settle_whole(lane, taken)
 
 
 @both(DiesQuietly)
@@ -123,7 +124,7 @@ async def test_rule_08_a_lane_that_is_ended_leaves_nobody_waiting(
     """One is being settled, one waits behind it, one comes later: each is told."""
     forever = asyncio.Event()
 
-    async def settle(lane: int, tenant: str, members: list[Member[str, str]]) -> None:
+    async def settle(lane: int, batches: Batches[str, str]) -> None:
         await forever.wait()
 
     lanes = opened(settle, twin)
@@ -151,7 +152,7 @@ class TidiesUpFirst(Lanes[str, str]):
         while True:
             taken = self._take(lane)
             if taken is not None:
-                await self._settle_whole(lane, *taken)
+                await self._settle_whole(lane, taken)
             elif vars(self)["_closed"]:
                 return
             else:
@@ -167,8 +168,8 @@ async def test_rule_08_no_request_is_stranded_between_two_batches(
 ) -> None:
     """One request at each turn of the loop after the one before was answered."""
 
-    async def settle(lane: int, tenant: str, members: list[Member[str, str]]) -> None:
-        for member in members:
+    async def settle(lane: int, batches: Batches[str, str]) -> None:
+        for member in chain.from_iterable(batches.values()):
             member.resolve("done")
 
     stranded = []

@@ -1,6 +1,7 @@
 """Rule 9: one merchant per post, the tenant set first, for this transaction only."""
 
 import asyncio
+import functools
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from service.kernel import embedded
 from service.kernel.coalescing import Lanes
 from service.ledger import snapshot as snapshots
 from tests.ledger.rules import kit
-from tests.ledger.rules.kit import both, caught, schema_of, shop
+from tests.ledger.rules.kit import Tap, both, caught, schema_of, shop
 
 SET = "  perform set_config('kafang.merchant_id', p_merchant, true);\n"
 NOT_SET = ((SET, ""),)
@@ -20,29 +21,32 @@ SET_TOO_LATE = (
         f"{SET}  if cardinality(p_operations) > 0 then\n",
     ),
 )
+COMMITTED = "    commit;\n"
 SET_FOR_THE_SESSION = ((SET, SET.replace("true", "false")),)
 
 
 class AllTogether(Lanes[str, str]):
-    """Takes whatever waits in the lane, whosever it is."""
+    """Makes one batch of whatever a lane may take, whosever it is."""
 
     def _take(self, lane: int) -> Any:
         taken = super()._take(lane)
-        while taken and (more := super()._take(lane)):
-            taken[1].extend(more[1])
-        return taken
+        if not taken:
+            return None
+        first, *_ = taken
+        return {first: [member for members in taken.values() for member in members]}
 
 
 @both(AllTogether)
 async def test_rule_09_a_batch_holds_one_merchant(twin: type[Lanes[str, str]] | None) -> None:
     batches: list[tuple[str, list[str]]] = []
 
-    async def settle(lane: int, tenant: str, members: list[Any]) -> None:
-        batches.append((tenant, [member.command for member in members]))
-        for member in members:
-            member.resolve(member.command)
+    async def settle(lane: int, taken: dict[str, list[Any]]) -> None:
+        for tenant, members in taken.items():
+            batches.append((tenant, [member.command for member in members]))
+            for member in members:
+                member.resolve(member.command)
 
-    lanes = (twin or Lanes)(1, 10, 100, settle, lambda _member: RuntimeError("unsettled"))
+    lanes = (twin or Lanes)(1, 10, 100, settle, lambda _member: RuntimeError("unsettled"), 10)
     commands = [("mer_a", "a1"), ("mer_b", "b1"), ("mer_a", "a2"), ("mer_b", "b2")]
     await asyncio.gather(*(lanes.submit(tenant, "card", text) for tenant, text in commands))
     await lanes.close()
@@ -88,6 +92,43 @@ async def test_rule_09_a_post_sets_the_tenant_first(
         outcome = await merchant.post(poster, batch.rows.arguments())
         with caught(twin, "without its tenant"):
             assert outcome == [], "posted without its tenant"
+
+
+@both(((COMMITTED, ""),))
+async def test_rule_09_posts_that_share_a_call_are_transactions_of_their_own(
+    database: embedded.Server, twin: kit.Swaps | None
+) -> None:
+    """One merchant's post waits for a lock; the one before it in the call is done, and seen."""
+    schema = await schema_of(database, "post_many_v1", twin)
+    tap = Tap()
+    tap.on_connect = "set lock_timeout = '60s'"  # it waits for as long as the test needs
+    options = {"schema": schema, "tap": tap}
+    async with (
+        shop(database, options) as first,
+        shop(database) as second,
+        kit.lines(kit.admin(database), kit.admin(database)) as (holder, watcher),
+    ):
+        cards = [await first.card(100), await second.card(100)]
+        seen: list[int] = []
+        async with holder.transaction():
+            await holder.fetch("select from store where store_id = $1 for update", second.store_id)
+            commands = [first.redeeming(cards[0], 30), second.redeeming(cards[1], 30)]
+            tasks = [asyncio.create_task(first.writer.submit(command)) for command in commands]
+            await kit.until(functools.partial(_blocks, watcher, holder), "a post to wait")
+            seen.append(await first.held())
+        answers = await asyncio.gather(*tasks)
+        assert [kit.status_of(answer) for answer in answers] == [201, 201]
+        with caught(twin, "not committed"):
+            assert seen == [70], "the first post is not committed while the second one waits"
+        for merchant in (first, second):
+            assert await merchant.held() == 70
+            await merchant.require_whole()
+
+
+async def _blocks(watcher: Any, holder: Any) -> bool:
+    """Whether somebody waits for the holder."""
+    query = "select exists (select from pg_stat_activity where $1 = any (pg_blocking_pids(pid)))"
+    return bool(await watcher.fetchval(query, holder.get_server_pid()))
 
 
 @pytest.mark.parametrize("function", ["read_v1", "post_v1"])

@@ -1,0 +1,196 @@
+"""Several merchants' batches settled together: what befalls one does not befall the others."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from service.kernel import embedded
+from service.kernel.problems import UNAUTHENTICATED, ProblemError
+from service.kernel.sql import SQL
+from service.ledger.attempts import Attempt
+from service.ledger.batch import Settled
+from service.ledger.commands import Command
+from tests.ledger.rules import kit
+from tests.ledger.rules.kit import Shop, Tap, both, caught, schema_of, shop
+from tests.ledger.rules.test_rule_06 import outcome_of
+
+
+async def submit(writer: Any, *commands: Command) -> list[Any]:
+    """Submit in one turn of the loop, so that a lane finds them all waiting."""
+    tasks = [asyncio.create_task(writer.submit(command)) for command in commands]
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def statuses(answers: list[Any]) -> list[int]:
+    """HTTP status of each answer."""
+    return [kit.status_of(answer) for answer in answers]
+
+
+async def require(merchant: Shop, held: int) -> None:
+    """What a merchant's cards must hold, and that its books balance."""
+    assert await merchant.held() == held
+    await merchant.require_whole()
+
+
+async def test_two_merchants_share_a_call(database: embedded.Server) -> None:
+    tap = Tap()
+    async with shop(database, {"tap": tap}) as first, shop(database) as second:
+        cards = [await first.card(100), await second.card(100)]
+        tap.posts = 0
+        commands = first.redeeming(cards[0], 30), second.redeeming(cards[1], 40)
+        answers = await submit(first.writer, *commands)
+        assert statuses(answers) == [201, 201]
+        assert tap.posts == 1
+        again = await submit(first.writer, *commands)
+        assert [answer.body for answer in again] == [answer.body for answer in answers]
+        assert all(answer.replayed for answer in again)
+        assert tap.posts == 1, "what was done before has nothing to post"
+        await require(first, 70)
+        await require(second, 60)
+
+
+HANDLED = (
+    ("    begin\n      v_missed", "      v_missed"),
+    ("    exception when others then\n      v_missed := null;\n    end;\n", ""),
+)
+
+
+@both(HANDLED)
+async def test_a_post_that_fails_costs_only_its_own_merchant(
+    database: embedded.Server, twin: kit.Swaps | None
+) -> None:
+    """One's key is taken between the read and the post; the other's post is done all the same."""
+    schema = await schema_of(database, "post_many_v1", twin)
+    tap = Tap()
+    options = {"tap": tap, "schema": schema}
+    async with (
+        shop(database, options) as first,
+        shop(database) as second,
+        kit.lines(kit.connect(database)) as (rival,),
+    ):
+        cards = [await first.card(100), await second.card(100)]
+        tap.posts = 0
+        taken = first.redeeming(cards[0], 30)
+
+        async def take_the_key(number: int) -> None:
+            if number == 1:
+                other = msgspec.structs.replace(taken, card_number=(await first.card(50)).number)
+                batch = await first.fold(rival, [other])
+                assert await first.post(rival, batch.rows.arguments()) == []
+
+        first_writer, first.writer = first.writer, second.writer  # for the card in between
+        tap.before = take_the_key
+        answers = await submit(first_writer, taken, second.redeeming(cards[1], 40))
+        assert isinstance(answers[0], Settled)
+        assert answers[0].replayed
+        assert answers[1].status == 201
+        with caught(twin, "posted again"):
+            assert tap.posts == 1, "the other merchant's batch had to be posted again"
+        await require(first, 100 + 20)
+        await require(second, 60)
+
+
+async def test_who_misses_is_attempted_again_alone(database: embedded.Server) -> None:
+    tap = Tap()
+    async with (
+        shop(database, {"tap": tap}) as first,
+        shop(database) as second,
+        kit.lines(kit.connect(database)) as (rival,),
+    ):
+        cards = [await first.card(100), await second.card(100)]
+        tap.posts = 0
+
+        async def move_the_card(number: int) -> None:
+            if number == 1:
+                batch = await first.fold(rival, [first.topping_up(cards[0], 1)])
+                assert await first.post(rival, batch.rows.arguments()) == []
+
+        tap.before = move_the_card
+        commands = first.redeeming(cards[0], 30), second.redeeming(cards[1], 40)
+        assert statuses(await submit(first.writer, *commands)) == [201, 201]
+        assert tap.posts == 2
+        commands = first.redeeming(cards[0], 1), second.redeeming(cards[1], 1)
+        assert statuses(await submit(first.writer, *commands)) == [201, 201]
+        assert tap.posts == 4, "a card that was contended a moment ago is locked first, alone"
+        await require(first, 70)
+        await require(second, 59)
+
+
+async def test_a_merchant_that_is_not_there_costs_only_its_own(database: embedded.Server) -> None:
+    async with shop(database) as merchant:
+        card = await merchant.card(100)
+        credential = msgspec.structs.replace(merchant.credential, merchant_id="mer_0")
+        stranger = msgspec.structs.replace(merchant.redeeming(card, 1), credential=credential)
+        answers = await submit(merchant.writer, stranger, merchant.redeeming(card, 30))
+        assert isinstance(answers[0], ProblemError)
+        assert answers[0].code == UNAUTHENTICATED
+        assert answers[1].status == 201
+        await require(merchant, 70)
+
+
+async def test_a_lost_call_is_asked_for_again_by_each(database: embedded.Server) -> None:
+    """The line is cut after the server did it all: each is found done under its own key."""
+    tap = Tap()
+    async with shop(database, {"tap": tap}) as first, shop(database) as second:
+        cards = [await first.card(100), await second.card(100)]
+
+        async def cut(inner: Any, query: str, *values: Any) -> Any:
+            tap.instead = None
+            assert query == SQL["ledger.post_many"]
+            await inner.fetchval(query, *values)
+            raise ConnectionResetError("the line was cut")
+
+        tap.instead = cut
+        commands = first.redeeming(cards[0], 30), second.redeeming(cards[1], 40)
+        answers = await submit(first.writer, *commands)
+        assert statuses(answers) == [201, 201]
+        assert all(answer.replayed for answer in answers)
+        await require(first, 70)
+        await require(second, 60)
+
+
+def unnoticed(_attempt: Attempt) -> None:
+    """Nobody remembers that it was sent."""
+
+
+@both(unnoticed)
+async def test_a_lost_call_that_stays_unknown_is_called_unknown_for_each(
+    database: embedded.Server, twin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if twin:
+        monkeypatch.setattr(Attempt, "send", twin)
+    tap = Tap()
+    options = {"tap": tap, "patience_s": 0.5}
+    async with shop(database, options) as first, shop(database) as second:
+        cards = [await first.card(100), await second.card(100)]
+
+        async def commit_and_cut(inner: Any, query: str, *values: Any) -> Any:
+            await inner.fetchval(query, *values)
+            tap.unreachable = ConnectionRefusedError("nobody listens")
+            raise ConnectionResetError("the line was cut")
+
+        tap.instead = commit_and_cut
+        second.writer = first.writer
+        tasks = [
+            asyncio.create_task(outcome_of(merchant, merchant.redeeming(card, 30)))
+            for merchant, card in zip((first, second), cards, strict=True)
+        ]
+        outcomes = await asyncio.gather(*tasks)
+        assert [await first.held(), await second.held()] == [70, 70]
+        with caught(twin, "the answers say"):
+            assert outcomes == ["unknown"] * 2, f"30 were taken, the answers say {outcomes}"
+
+
+async def test_a_client_that_left_is_not_served(database: embedded.Server) -> None:
+    """It was gone before its turn came: nothing is done for it, and the others are served."""
+    async with shop(database) as first, shop(database) as second:
+        cards = [await first.card(100), await second.card(100)]
+        leaves = asyncio.create_task(first.writer.submit(first.redeeming(cards[0], 30)))
+        stays = asyncio.create_task(first.writer.submit(second.redeeming(cards[1], 40)))
+        await asyncio.sleep(0)
+        leaves.cancel()
+        assert kit.status_of(await stays) == 201
+        await require(first, 100)
+        await require(second, 60)
