@@ -648,13 +648,9 @@ declare
 begin
   p_results := '{}';
   foreach p in array p_posts loop
-    begin
-      v_missed := post_v1(
-        p.merchant_id, p.guards, p.keys, p.card_inserts, p.cards, p.lot_inserts, p.lots, p.operations, p.postings,
-        p.legs, p.redemption_inserts, p.redemptions, p.counters);
-    exception when others then
-      v_missed := null;
-    end;
+    v_missed := post_v1(
+      p.merchant_id, p.guards, p.keys, p.card_inserts, p.cards, p.lot_inserts, p.lots, p.operations, p.postings,
+      p.legs, p.redemption_inserts, p.redemptions, p.counters);
     commit;
     p_results := p_results || row(v_missed)::post_result_v1;
   end loop;

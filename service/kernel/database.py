@@ -43,6 +43,7 @@ WRITER_SETTINGS = {
     "application_name": "kafang-writer",
     "jit": "off",
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "plan_cache_mode": "force_generic_plan",

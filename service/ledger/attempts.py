@@ -81,11 +81,10 @@ async def post(connection: Connection, attempt: Attempt) -> set[int]:
     return missed
 
 
-async def post_many(connection: Connection, attempts: list[Attempt]) -> list[set[int] | None]:
+async def post_many(connection: Connection, attempts: list[Attempt]) -> list[set[int]]:
     """Post several merchants' batches in one call, each in a transaction of its own.
 
-    For each the components that missed, or None where the post failed and nothing of it was
-    written. When this raises, each of them may have been posted or not.
+    For each the components that missed. When this raises, each may have been posted or not.
     """
     for attempt in attempts:
         attempt.send()
@@ -93,12 +92,10 @@ async def post_many(connection: Connection, attempts: list[Attempt]) -> list[set
     arguments = [attempt.batch.rows.arguments() for attempt in attempts]
     results = await connection.fetchval(SQL["ledger.post_many"], arguments)
     duration_s = perf_counter() - started
-    posted: list[set[int] | None] = []
-    for attempt, (missed,) in zip(attempts, results, strict=True):
-        posted.append(None if missed is None else set(missed))
-        attempt.unsend(posted[-1])
-        if missed is not None:
-            metrics.count_batch(attempt.pending, duration_s)
+    posted = [set(missed) for (missed,) in results]
+    for attempt, missed in zip(attempts, posted, strict=True):
+        attempt.unsend(missed)
+        metrics.count_batch(attempt.pending, duration_s)
     return posted
 
 

@@ -113,7 +113,7 @@ class Writer:
                 raise  # the whole lane's affair, no member's
             except Exception as error:
                 # Whoever is to blame shows when each is attempted alone.
-                log.warning("%d merchants' batches not settled together: %r", len(batches), error)
+                metrics.count_retry(getattr(error, "sqlstate", None) or type(error).__name__)
         for merchant_id, members in batches.items():
             await self._settle_alone(lane, merchant_id, members, deadline)
 
@@ -201,8 +201,7 @@ class Writer:
                 posting.append(attempt)
         results = await attempts.post_many(connection, posting) if posting else []
         for attempt, missed in zip(posting, results, strict=True):
-            if missed is not None:
-                self._answer(attempt, missed)
+            self._answer(attempt, missed)
 
     async def _decide(
         self, merchant_id: str, members: list[One], state: Snapshot | None

@@ -17,5 +17,4 @@ create type post_arguments_v1 as (
   lot_inserts lot_insert_v1[], lots lot_image_v1[], operations operation_v1[], postings posting_v1[], legs leg_v1[],
   redemption_inserts redemption_insert_v1[], redemptions redemption_image_v1[], counters counter_delta_v1[]);
 
--- Null when the post failed and nothing of it was written.
 create type post_result_v1 as (missed integer[]);
