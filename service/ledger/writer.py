@@ -49,7 +49,7 @@ TAKEN = {"idempotency_key_pkey", "redemption_request_no"}
 ATTEMPTS_MAX = 20
 CONTENDED_S = 0.5
 # Merchants that share a round trip: enough that it costs little, few enough that none waits long.
-MERCHANTS_MAX = 8
+MERCHANTS_MAX = 16
 
 
 class NumberTakenError(Exception):
