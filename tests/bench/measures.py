@@ -71,15 +71,18 @@ async def merchants(bench: Bench) -> list[Line]:
     many = await seed.seed(bench.admin, plan.merchants, CARDS_OF_MANY, 0)
     names = (f"{plan.merchants:,} merchants, Zipf 1.1", "one merchant")
     targets = (load.zipf(many, 1.1), [load.all_cards(bench.merchant)])
-    contenders = {
-        name: told(name, functools.partial(bench.http, target, MOST))
+    http: dict[str, Rate] = {
+        f"{name}, {_connections(count)}": functools.partial(bench.http, target, count)
+        for count in (MOST, MANY)
         for name, target in zip(names, targets, strict=True)
     }
+    contenders = {name: told(name, rate) for name, rate in http.items()}
     figures = await alternate(contenders, plan.rounds)
-    return [
-        *(rate_line(f"{name}, {_connections(MOST)}", figures[name]) for name in names),
-        ratio_line("many / one", figures[names[0]], figures[names[1]], 0.6),
-    ]
+    lines = [rate_line(name, figures[name]) for name in http]
+    for count, least in ((MOST, 0.6), (MANY, None)):
+        ours, theirs = (figures[f"{name}, {_connections(count)}"] for name in names)
+        lines.append(ratio_line(f"many / one, {_connections(count)}", ours, theirs, least))
+    return lines
 
 
 async def latency(bench: Bench) -> list[Line]:
