@@ -40,7 +40,7 @@ class Settings(Struct, frozen=True):
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535)] = 8321
     workers: Annotated[int, Meta(ge=1, le=64)] = 2
-    lanes: Annotated[int, Meta(ge=1, le=64)] = 2
+    lanes: Annotated[int, Meta(ge=1, le=64)] = 3
     batch_max: Annotated[int, Meta(ge=1, le=1000)] = 128
     queue_max: Annotated[int, Meta(ge=1, le=100_000)] = 4096
     reader_connections: Annotated[int, Meta(ge=1, le=100)] = 8

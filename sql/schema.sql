@@ -656,7 +656,7 @@ begin
   end loop;
 end
 $procedure$;
-grant execute on function post_many_v1(post_arguments_v1[],post_result_v1[]) to kafang_app;
+grant execute on routine post_many_v1(post_arguments_v1[],post_result_v1[]) to kafang_app;
 
 CREATE OR REPLACE FUNCTION public.post_v1(p_merchant text, p_guards guard_v1[], p_keys key_v1[], p_card_inserts card_insert_v1[], p_cards card_image_v1[], p_lot_inserts lot_insert_v1[], p_lots lot_image_v1[], p_operations operation_v1[], p_postings posting_v1[], p_legs leg_v1[], p_redemption_inserts redemption_insert_v1[], p_redemptions redemption_image_v1[], p_counters counter_delta_v1[])
  RETURNS integer[]
@@ -798,7 +798,7 @@ begin
   return v_missed;
 end
 $function$;
-grant execute on function post_v1(text,guard_v1[],key_v1[],card_insert_v1[],card_image_v1[],lot_insert_v1[],lot_image_v1[],operation_v1[],posting_v1[],leg_v1[],redemption_insert_v1[],redemption_image_v1[],counter_delta_v1[]) to kafang_app;
+grant execute on routine post_v1(text,guard_v1[],key_v1[],card_insert_v1[],card_image_v1[],lot_insert_v1[],lot_image_v1[],operation_v1[],posting_v1[],leg_v1[],redemption_insert_v1[],redemption_image_v1[],counter_delta_v1[]) to kafang_app;
 
 CREATE OR REPLACE FUNCTION public.read_many_v1(p_reads read_arguments_v1[])
  RETURNS SETOF read_result_v1
@@ -813,21 +813,14 @@ begin
   end loop;
 end
 $function$;
-grant execute on function read_many_v1(read_arguments_v1[]) to kafang_app;
+grant execute on routine read_many_v1(read_arguments_v1[]) to kafang_app;
 
-CREATE OR REPLACE FUNCTION public.read_v1(p_merchant text, p_lock boolean, p_card_numbers text[], p_keys bytea[], p_request_stores text[], p_request_nos text[], p_operations text[], p_templates text[], OUT epoch bigint, OUT merchant_status text, OUT test_now timestamp with time zone, OUT clock timestamp with time zone, OUT cards card_row_v1[], OUT lots lot_row_v1[], OUT keys key_row_v1[], OUT request_nos request_no_row_v1[], OUT operations operation_row_v1[], OUT redemptions redemption_row_v1[], OUT postings posting_row_v1[], OUT counters counter_row_v1[])
+CREATE OR REPLACE FUNCTION public.read_state_v1(p_merchant text, p_card_numbers text[], p_keys bytea[], p_request_stores text[], p_request_nos text[], p_operations text[], p_templates text[], OUT epoch bigint, OUT merchant_status text, OUT test_now timestamp with time zone, OUT clock timestamp with time zone, OUT cards card_row_v1[], OUT lots lot_row_v1[], OUT keys key_row_v1[], OUT request_nos request_no_row_v1[], OUT operations operation_row_v1[], OUT redemptions redemption_row_v1[], OUT postings posting_row_v1[], OUT counters counter_row_v1[])
  RETURNS record
  LANGUAGE plpgsql
+ STABLE
 AS $function$
 begin
-  perform set_config('kafang.merchant_id', p_merchant, true);
-  if p_lock then
-    perform 1 from card c
-      where c.merchant_id = p_merchant and c.card_number = any (p_card_numbers)
-      order by c.card_id
-      for no key update;
-  end if;
-
   with found as materialized (
     select c.* from card c where c.merchant_id = p_merchant and c.card_number = any (p_card_numbers)
   )
@@ -866,8 +859,7 @@ begin
             from posting p
             where p.merchant_id = p_merchant and p.operation_id = any (p_operations)
             order by p.operation_id, p.posting_no),
-      -- Lots of those operations that were empty when the card was read, for what goes back into them; one that has
-      -- been filled since, too: the post then finds that the card has moved.
+      -- Lots of those operations that are empty, for what goes back into them.
       lots || array(
             select row(l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at,
               l.expires_on)::lot_row_v1
@@ -875,7 +867,7 @@ begin
             where l.merchant_id = p_merchant
               and l.card_id = any (array(select p.card_id from posting p
                 where p.merchant_id = p_merchant and p.operation_id = any (p_operations)))
-              and not exists (select from unnest(lots) x where x.lot_id = l.lot_id) and (l.card_id, l.lot_id) in (
+              and l.remaining = 0 and (l.card_id, l.lot_id) in (
               select p.card_id, p.lot_id from posting p
               where p.merchant_id = p_merchant and p.operation_id = any (p_operations)))
       into operations, redemptions, postings, lots;
@@ -886,7 +878,27 @@ begin
   end if;
 end
 $function$;
-grant execute on function read_v1(text,boolean,text[],bytea[],text[],text[],text[],text[]) to kafang_app;
+grant execute on routine read_state_v1(text,text[],bytea[],text[],text[],text[],text[]) to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.read_v1(p_merchant text, p_lock boolean, p_card_numbers text[], p_keys bytea[], p_request_stores text[], p_request_nos text[], p_operations text[], p_templates text[], OUT epoch bigint, OUT merchant_status text, OUT test_now timestamp with time zone, OUT clock timestamp with time zone, OUT cards card_row_v1[], OUT lots lot_row_v1[], OUT keys key_row_v1[], OUT request_nos request_no_row_v1[], OUT operations operation_row_v1[], OUT redemptions redemption_row_v1[], OUT postings posting_row_v1[], OUT counters counter_row_v1[])
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform set_config('kafang.merchant_id', p_merchant, true);
+  if p_lock then
+    perform 1 from card c
+      where c.merchant_id = p_merchant and c.card_number = any (p_card_numbers)
+      order by c.card_id
+      for no key update;
+  end if;
+  select * into epoch, merchant_status, test_now, clock, cards, lots, keys, request_nos, operations, redemptions,
+      postings, counters
+    from read_state_v1(
+      p_merchant, p_card_numbers, p_keys, p_request_stores, p_request_nos, p_operations, p_templates);
+end
+$function$;
+grant execute on routine read_v1(text,boolean,text[],bytea[],text[],text[],text[],text[]) to kafang_app;
 
 CREATE OR REPLACE FUNCTION public.terms_v1(p_merchant text, p_hashes bytea[], p_stores text[], p_templates text[], p_versions integer[], OUT merchant_id text, OUT mode text, OUT status text, OUT currency text, OUT time_zone text, OUT epoch bigint, OUT test_now timestamp with time zone, OUT clock timestamp with time zone, OUT credentials credential_row_v1[], OUT stores store_row_v1[], OUT templates template_row_v1[])
  RETURNS record
@@ -910,4 +922,4 @@ begin
     from merchant m where m.merchant_id = p_merchant;
 end
 $function$;
-grant execute on function terms_v1(text,bytea[],text[],text[],integer[]) to kafang_app;
+grant execute on routine terms_v1(text,bytea[],text[],text[],integer[]) to kafang_app;

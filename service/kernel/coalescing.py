@@ -76,15 +76,17 @@ class _Flight(Generic[C, A]):
         self.timer: asyncio.TimerHandle | None = None
 
     def subjects(self, tenant: str) -> set[str]:
-        """What it is still about: a member is answered after its commit, a cancelled one maybe not.
+        """What it is still about, so that cards that have been answered don't wait for others."""
+        return {member.subject for member in self.batches[tenant] if _open(member)}
 
-        So cards that have been answered don't wait for one that is stuck.
-        """
-        return {
-            member.subject
-            for member in self.batches[tenant]
-            if not member.answer.done() or member.answer.cancelled()
-        }
+    def about(self, tenant: str) -> bool:
+        """Whether it is still about a tenant: one that is answered doesn't wait for its company."""
+        return any(map(_open, self.batches[tenant]))
+
+
+def _open(member: Member[C, A]) -> bool:
+    """Whether it may yet be written: answers come after the commit, a client may leave before."""
+    return not member.answer.done() or member.answer.cancelled()
 
 
 class Lanes(Generic[C, A]):
@@ -140,7 +142,7 @@ class Lanes(Generic[C, A]):
         waiting.append(member)
         self._queued += 1
         if len(waiting) % self._batch_max == 0 or all(
-            flight.slow for flight in self._flights_of.get(tenant, ())
+            flight.slow for flight in self._in_flight(tenant)
         ):
             self._wake_one()
         return await member.answer
@@ -181,6 +183,9 @@ class Lanes(Generic[C, A]):
     def _slow(self, flight: _Flight[C, A]) -> None:
         flight.slow = True
         self._wake_one()
+
+    def _in_flight(self, tenant: str) -> list[_Flight[C, A]]:
+        return [f for f in self._flights_of.get(tenant, ()) if f.about(tenant)]
 
     def _take(self, lane: int) -> Batches[C, A] | None:
         """What a lane settles next, done with what it had; None when there is nothing for it."""
@@ -233,7 +238,7 @@ class Lanes(Generic[C, A]):
 
     def _batch(self, tenant: str, waiting: list[Member[C, A]]) -> list[Member[C, A]]:
         """Whom of a tenant a lane may settle now."""
-        flights = self._flights_of.get(tenant)
+        flights = self._in_flight(tenant)
         if not flights:
             return waiting[: self._batch_max]
         if len(flights) >= self._flights_max:

@@ -4,6 +4,7 @@ A member that may have reached the database is `sent`: until its key says what b
 may answer that nothing was done (rule 6).
 """
 
+from collections.abc import Container
 from time import perf_counter
 
 import asyncpg
@@ -52,6 +53,12 @@ class Attempt:
             if isinstance(outcome, Pending) and (missed is None or outcome.component in missed):
                 member.sent = sent
 
+    def unsend_unless(self, keys: Container[bytes]) -> None:
+        """The server is done with it: whose key isn't among these has left nothing."""
+        for (member, _), sent in zip(self._outcomes, self._sent_before, strict=True):
+            if member.command.key_hash not in keys:
+                member.sent = sent
+
     def answers(self, missed: set[int]) -> list[tuple[One, Answer]]:
         """What is final, given the components that missed, once what was posted has committed."""
         answers: list[tuple[One, Answer]] = []
@@ -86,12 +93,12 @@ async def post_many(connection: Connection, attempts: list[Attempt]) -> list[set
 
     For each the components that missed. When this raises, each may have been posted or not.
     """
+    arguments = [attempt.batch.rows.arguments() for attempt in attempts]
     for attempt in attempts:
         attempt.send()
     started = perf_counter()
-    arguments = [attempt.batch.rows.arguments() for attempt in attempts]
     results = await connection.fetchval(SQL["ledger.post_many"], arguments)
-    duration_s = perf_counter() - started
+    duration_s = (perf_counter() - started) / max(1, len(attempts))
     posted = [set(missed) for (missed,) in results]
     for attempt, missed in zip(attempts, posted, strict=True):
         attempt.unsend(missed)

@@ -1,6 +1,6 @@
 """The writer's connections, one for each lane: opened warm, replaced before they grow old.
 
-The driver learns the types of the two calls, and the server plans what every call does, when a
+The driver learns the types of the calls, and the server plans what every call does, when a
 connection first uses them: some 40 ms that no request should wait for.
 """
 
@@ -13,6 +13,7 @@ import asyncpg
 from service.kernel import database
 from service.kernel.database import Connection
 from service.kernel.sql import SQL
+from service.ledger import attempts
 from service.ledger import snapshot as snapshots
 from service.ledger.rows import Rows
 
@@ -28,7 +29,9 @@ async def connect(dsn: str, *, allow_unsafe: bool) -> Connection:
     connection = await database.connect_writer(dsn, allow_unsafe=allow_unsafe)
     try:
         await snapshots.read(connection, "", [], lock=False)
+        await snapshots.read_many(connection, [])
         await connection.fetchval(SQL["ledger.post"], *Rows("").arguments())
+        await attempts.post_many(connection, [])
     except BaseException:
         connection.terminate()
         raise

@@ -76,7 +76,7 @@ class Writer:
         self._patience_s = patience_s
         # Card numbers that another worker was writing at the same time: until when to expect it
         # again.
-        self._contention: dict[str, float] = {}
+        self._contention: dict[tuple[str, str], float] = {}
         self._lanes: Lanes[Command, Answer] = Lanes(
             lanes, batch_max, queue_max, self._settle, last_word, MERCHANTS_MAX
         )
@@ -105,23 +105,33 @@ class Writer:
         """Attempt several merchants' batches together, then each alone until it is answered."""
         deadline = _now() + self._patience_s
         if len(batches) > 1:
-            try:
-                await self._attempt_together(lane, batches)
-            except LOST as error:
-                self._lose(lane, error)
-            except database.UnsafeDatabaseError:
-                raise  # the whole lane's affair, no member's
-            except Exception as error:
-                # Whoever is to blame shows when each is attempted alone.
-                metrics.count_retry(getattr(error, "sqlstate", None) or type(error).__name__)
+            await self._try(lane, self._attempt_together(lane, batches))
+            # Whoever is in trouble must not spend the patience of the others.
+            for merchant_id, members in batches.items():
+                if waiting := _unanswered(members):
+                    lock = self._contended(merchant_id, waiting)
+                    await self._try(lane, self._attempt(lane, merchant_id, waiting, lock))
         for merchant_id, members in batches.items():
             await self._settle_alone(lane, merchant_id, members, deadline)
+
+    async def _try(self, lane: int, attempt: Awaitable[object]) -> None:
+        """One attempt. Whatever it leaves, and why, shows in the next."""
+        try:
+            await attempt
+        except LOST as error:
+            self._lose(lane, error)
+        except database.UnsafeDatabaseError:
+            raise  # the whole lane's affair, no member's
+        except asyncpg.PostgresError as error:
+            metrics.count_retry(error.sqlstate or "")
+        except Exception as error:
+            log.error("an attempt failed", exc_info=error)
 
     async def _settle_alone(
         self, lane: int, merchant_id: str, members: list[One], deadline: float
     ) -> None:
         """Attempt, and again with what is left, until everything is answered or patience ends."""
-        lock = self._contended(members)
+        lock = self._contended(merchant_id, members)
         for attempt in range(ATTEMPTS_MAX):
             members = _unanswered(members)
             if not members or _now() > deadline:
@@ -144,7 +154,7 @@ class Writer:
         metrics.count_retry("connection_lost")
         self._connections.drop(lane)
 
-    def _contended(self, members: list[One]) -> bool:
+    def _contended(self, merchant_id: str, members: list[One]) -> bool:
         """Whether a card of these was missed a moment ago.
 
         Lock it first then: without a lock the next attempt would miss again.
@@ -155,15 +165,17 @@ class Writer:
             if self._contention[oldest] >= now:
                 break
             del self._contention[oldest]
-        return any(self._contention.get(m.command.card_number, 0.0) >= now for m in members)
+        names = ((merchant_id, member.command.card_number) for member in members)
+        return any(self._contention.get(name, 0.0) >= now for name in names)
 
-    def _note_misses(self, members: list[One]) -> None:
+    def _note_misses(self, merchant_id: str, members: list[One]) -> None:
         missed = _unanswered(members)
         metrics.count_misses(len(missed))
         for member in missed:
             # At the end again: all live equally long, so the oldest are always in front.
-            self._contention.pop(member.command.card_number, None)
-            self._contention[member.command.card_number] = _now() + CONTENDED_S
+            name = (merchant_id, member.command.card_number)
+            self._contention.pop(name, None)
+            self._contention[name] = _now() + CONTENDED_S
 
     async def _attempt(self, lane: int, merchant_id: str, members: list[One], lock: bool) -> bool:
         """Read, decide and post once, and answer what is final.
@@ -187,21 +199,41 @@ class Writer:
 
         What must lock, misses or fails is left to an attempt alone.
         """
-        connection = await self._connections.of(lane)
         waiting = [(merchant_id, _unanswered(members)) for merchant_id, members in batches.items()]
-        free = [(name, each) for name, each in waiting if each and not self._contended(each)]
-        commands = [(name, [member.command for member in each]) for name, each in free]
-        states = await snapshots.read_many(connection, commands)
+        free = [(name, each) for name, each in waiting if each and not self._contended(name, each)]
+        if not free:
+            return
+        connection = await self._connections.of(lane)
+        states = await snapshots.read_many(connection, [_commands(*each) for each in free])
+        decided = await asyncio.gather(
+            *(self._decide(*each, state) for each, state in zip(free, states, strict=True)),
+            return_exceptions=True,  # one's fault; it shows when it is attempted alone
+        )
         posting: list[Attempt] = []
-        for (merchant_id, members), state in zip(free, states, strict=True):
-            attempt = await self._decide(merchant_id, members, state)
-            if attempt is not None and attempt.batch.rows.empty:
+        for attempt in decided:
+            if isinstance(attempt, Attempt) and attempt.batch.rows.empty:
                 self._answer(attempt, set())
-            elif attempt is not None:
+            elif isinstance(attempt, Attempt):
                 posting.append(attempt)
-        results = await attempts.post_many(connection, posting) if posting else []
-        for attempt, missed in zip(posting, results, strict=True):
-            self._answer(attempt, missed)
+        if posting:
+            for attempt, missed in zip(
+                posting, await self._post_many(connection, posting), strict=True
+            ):
+                self._answer(attempt, missed)
+
+    async def _post_many(self, connection: Connection, posting: list[Attempt]) -> list[set[int]]:
+        """For each the components that missed; when this raises it is known who was not posted."""
+        try:
+            return await attempts.post_many(connection, posting)
+        except LOST:
+            raise
+        except asyncpg.PostgresError:
+            # The call is over, so what the keys say now holds.
+            commands = [_commands(a.batch.rows.merchant_id, a.members) for a in posting]
+            states = await snapshots.read_many(connection, commands)
+            for attempt, state in zip(posting, states, strict=True):
+                attempt.unsend_unless(state.keys if state else ())
+            raise
 
     async def _decide(
         self, merchant_id: str, members: list[One], state: Snapshot | None
@@ -223,7 +255,7 @@ class Writer:
             _count(member.command, answer)
             member.resolve(answer)
         if missed:
-            self._note_misses(attempt.members)
+            self._note_misses(attempt.batch.rows.merchant_id, attempt.members)
         metrics.set_queue_length(self._lanes.queued)
 
     async def _isolate(
@@ -256,6 +288,10 @@ class Writer:
         else:
             log.error("a command failed and was rolled back", exc_info=error)
             members[0].resolve(certain(members[0], ProblemError(INTERNAL_ERROR)))
+
+
+def _commands(merchant_id: str, members: list[One]) -> tuple[str, list[Command]]:
+    return merchant_id, [member.command for member in members]
 
 
 def _unanswered(members: list[One]) -> list[One]:

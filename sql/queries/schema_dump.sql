@@ -207,7 +207,7 @@ order by p.proname collate "C", p.oid::regprocedure::text collate "C";
 -- name: function_grants
 -- Who may call them; a new function's silent grant to everybody is spelled out.
 select format('function %s', p.oid::regprocedure) as object,
-  format('grant execute on function %s to %s;', p.oid::regprocedure,
+  format('grant execute on routine %s to %s;', p.oid::regprocedure,
     coalesce(r.rolname, 'PUBLIC')) as line
 from pg_proc p
 join pg_namespace n on n.oid = p.pronamespace

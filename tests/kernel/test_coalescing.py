@@ -163,6 +163,22 @@ async def test_a_merchant_in_flight_with_others_waits_for_its_own_next_batch() -
     await desk.close()
 
 
+async def test_who_is_answered_does_not_wait_for_its_company() -> None:
+    desk = Desk(lanes=2, tenants_max=3)
+    await desk.submit("mer_a", "a")
+    await desk.submit("mer_b", "b")
+    for tenant in ("mer_c", "mer_d"):
+        await desk.submit(tenant, "x")
+    await desk.end("mer_a: a")
+    await desk.end("mer_b: b")
+    assert desk.in_flight == ["mer_c: x, mer_d: x"]
+    desk.members["mer_c: x, mer_d: x"][1].resolve("x")
+    await desk.submit("mer_c", "y")
+    await desk.submit("mer_d", "y")
+    assert desk.in_flight == ["mer_c: x, mer_d: x", "mer_d: y"]
+    await desk.close()
+
+
 async def test_a_whole_batch_does_not_wait() -> None:
     """But what is in flight already stays out of it, and in its order."""
     desk = Desk()

@@ -10,7 +10,10 @@ from service.kernel import embedded
 from service.kernel.problems import UNAUTHENTICATED, ProblemError
 from service.kernel.sql import SQL
 from service.ledger.attempts import Attempt
+from service.ledger.batch import Settled
 from service.ledger.commands import Command
+from service.ledger.reasons import REQUEST_IN_PROGRESS
+from service.ledger.writer import Writer
 from tests.ledger.rules import kit
 from tests.ledger.rules.kit import Shop, Tap, both, caught, shop
 from tests.ledger.rules.test_rule_06 import outcome_of
@@ -186,3 +189,100 @@ async def test_a_client_that_left_is_not_served(database: embedded.Server) -> No
         assert kit.status_of(await stays) == 201
         await require(first, 100)
         await require(second, 60)
+
+
+async def test_a_client_that_leaves_while_it_is_posted_costs_nobody_anything(
+    database: embedded.Server,
+) -> None:
+    tap = Tap()
+    async with shop(database, {"tap": tap}) as first, shop(database) as second:
+        cards = [await first.card(100), await second.card(100)]
+        tap.posts = 0
+        leaves = asyncio.create_task(first.writer.submit(first.redeeming(cards[0], 30)))
+        stays = asyncio.create_task(first.writer.submit(second.redeeming(cards[1], 40)))
+
+        async def leave(number: int) -> None:
+            leaves.cancel()
+
+        tap.before = leave
+        assert kit.status_of(await stays) == 201
+        assert leaves.cancelled()
+        assert tap.posts == 1
+        await require(first, 70)
+        await require(second, 60)
+
+
+STORE = "select from store where store_id = $1 for update"
+
+
+def forgetful(_attempt: Attempt, _keys: Any) -> None:
+    """What was sent once stays sent."""
+
+
+@both(forgetful)
+async def test_whose_post_fails_for_sure_is_told_so(
+    database: embedded.Server, twin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server says that the call has ended: nobody's outcome is unknown for that."""
+    if twin:
+        monkeypatch.setattr(Attempt, "unsend_unless", twin)
+    tap = Tap()
+    tap.on_connect = "set lock_timeout = '100ms'"
+    async with (
+        shop(database, {"tap": tap}) as first,
+        shop(database) as second,
+        kit.lines(kit.admin(database)) as (holder,),
+    ):
+        cards = [await first.card(100), await second.card(100)]
+        async with holder.transaction():
+            await holder.fetch(STORE, first.store_id)
+            answers = await submit(
+                first.writer, first.redeeming(cards[0], 30), second.redeeming(cards[1], 40)
+            )
+        assert answers[1].status == 201
+        with caught(twin, "the answer says outcome_unknown"):
+            code = answers[0].code.code
+            assert code == REQUEST_IN_PROGRESS.code, f"the answer says {code}"
+        await require(first, 100)
+        await require(second, 60)
+
+
+class OneAfterTheOther(Writer):
+    """Has done with one merchant before it turns to the next."""
+
+    async def _settle(self, lane: int, batches: Any) -> None:
+        deadline = asyncio.get_running_loop().time() + vars(self)["_patience_s"]
+        await self._try(lane, self._attempt_together(lane, batches))
+        for merchant_id, members in batches.items():
+            await self._settle_alone(lane, merchant_id, members, deadline)
+
+
+@both(OneAfterTheOther)
+async def test_one_merchant_in_trouble_does_not_spend_the_patience_of_the_others(
+    database: embedded.Server, twin: type[Writer] | None
+) -> None:
+    """Its commands, one by one, wait longer for a lock than anybody's patience lasts."""
+    tap = Tap()
+    tap.on_connect = "set lock_timeout = '300ms'"
+    options = {"tap": tap, "patience_s": 1.0, "writer_class": twin or Writer}
+    async with (
+        shop(database, options) as first,
+        shop(database) as second,
+        shop(database) as third,
+        kit.lines(kit.admin(database)) as (holder,),
+    ):
+        stuck = [await first.card(100) for _ in range(4)]
+        others = [(shop_, await shop_.card(100)) for shop_ in (second, third)]
+        async with holder.transaction():
+            await holder.fetch(STORE, first.store_id)
+            answers = await submit(
+                first.writer,
+                *(first.redeeming(card, 30) for card in stuck),
+                *(merchant.redeeming(card, 40) for merchant, card in others),
+            )
+        assert all(isinstance(answer, ProblemError) for answer in answers[:4])
+        served = [isinstance(answer, Settled) and answer.status for answer in answers[4:]]
+        with caught(twin, "were not served"):
+            assert served == [201, 201], "the others were not served"
+        for merchant in (first, second, third):
+            await merchant.require_whole()

@@ -79,7 +79,7 @@ async def scanned(line: Any, movements: Awaitable[None]) -> set[str]:
 
 async def walking(server: embedded.Server) -> Any:
     """A read that leaves the planner the choice of walking through all of a merchant's rows."""
-    return await kit.connect(server, await schema_of(server, "read_v1", WALKS))
+    return await kit.connect(server, await schema_of(server, "read_state_v1", WALKS))
 
 
 @both(plainly, walking)
