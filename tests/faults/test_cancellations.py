@@ -9,6 +9,8 @@ import pytest
 
 from service.kernel import embedded
 from service.ledger import connections, invariants
+from service.settings import Settings
+from tests.concurrency import shares
 from tests.faults import backends
 from tests.harness.server import Server
 from tests.ledger.ledger_fixture import Ledger, ledger
@@ -79,6 +81,12 @@ async def test_T4_who_is_cancelled_in_a_commit_costs_nobody_anything(
     monkeypatch.setattr(connections, "RENEW_MIN_S", 3600.0)
     server = own_server.postgres
     admin = await backends.connect(server.admin_dsn)
+
+    async def connected() -> bool:
+        pids = await backends.pids(admin, "kafang-writer")
+        return len(pids) == shares.WORKERS * Settings().lanes
+
+    await backends.until(connected, "all lanes of the service connected")
     others = await backends.pids(admin, "kafang-writer")
     async with ledger(server, lanes=1) as books:
         mine = await backends.pids(admin, "kafang-writer") - others

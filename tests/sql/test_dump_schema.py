@@ -46,7 +46,7 @@ CHANGES = (
     ("grant select on child to public", "grant select on child to PUBLIC;"),
     ("grant usage on sequence counter to kafang_app", "grant usage on sequence counter to"),
     ("grant usage on schema public to kafang_app", "grant usage on schema public to kafang_app;"),
-    ("grant execute on function f to kafang_app", "execute on function f(integer) to kafang_app;"),
+    ("grant execute on function f to kafang_app", "execute on routine f(integer) to kafang_app;"),
     (
         "alter default privileges grant select on tables to kafang_app",
         "alter default privileges grant select on tables to kafang_app;",
