@@ -17,7 +17,7 @@ is resolved.
 """
 
 import asyncio
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from itertools import chain
 from typing import Generic, TypeVar
@@ -108,7 +108,6 @@ class Lanes(Generic[C, A]):
     ) -> None:
         self._queues: OrderedDict[str, list[Member[C, A]]] = OrderedDict()
         self._flights: list[_Flight[C, A] | None] = [None] * lanes
-        self._flights_of: defaultdict[str, list[_Flight[C, A]]] = defaultdict(list)
         # Of several lanes one is always left to the other tenants.
         self._flights_max = max(1, lanes - 1)
         self._wakes = [asyncio.Event() for _ in range(lanes)]
@@ -185,11 +184,13 @@ class Lanes(Generic[C, A]):
         self._wake_one()
 
     def _in_flight(self, tenant: str) -> list[_Flight[C, A]]:
-        return [f for f in self._flights_of.get(tenant, ()) if f.about(tenant)]
+        return [f for f in self._flights if f and tenant in f.batches and f.about(tenant)]
 
     def _take(self, lane: int) -> Batches[C, A] | None:
         """What a lane settles next, done with what it had; None when there is nothing for it."""
-        self._land(lane)
+        done, self._flights[lane] = self._flights[lane], None
+        if done and done.timer:
+            done.timer.cancel()
         batches: Batches[C, A] = {}
         room = self._batch_max
         for tenant, waiting in self._queues.items():
@@ -221,20 +222,6 @@ class Lanes(Generic[C, A]):
         flight = _Flight(batches)
         flight.timer = self._loop.call_later(SLOW_S, self._slow, flight)
         self._flights[lane] = flight
-        for tenant in batches:
-            self._flights_of[tenant].append(flight)
-
-    def _land(self, lane: int) -> None:
-        flight, self._flights[lane] = self._flights[lane], None
-        if flight is None:
-            return
-        if flight.timer:
-            flight.timer.cancel()
-        for tenant in flight.batches:
-            others = self._flights_of[tenant]
-            others.remove(flight)
-            if not others:
-                del self._flights_of[tenant]
 
     def _batch(self, tenant: str, waiting: list[Member[C, A]]) -> list[Member[C, A]]:
         """Whom of a tenant a lane may settle now."""

@@ -74,8 +74,8 @@ class Writer:
         self._terms = terms
         self._quote_key = quote_key
         self._patience_s = patience_s
-        # Card numbers that another worker was writing at the same time: until when to expect it
-        # again.
+        # Merchant and card number that another worker was writing at the same time: until when to
+        # expect it again.
         self._contention: dict[tuple[str, str], float] = {}
         self._lanes: Lanes[Command, Answer] = Lanes(
             lanes, batch_max, queue_max, self._settle, last_word, MERCHANTS_MAX
@@ -183,10 +183,9 @@ class Writer:
         True when something missed: the next attempt must lock.
         """
         connection = await self._connections.of(lane)
-        commands = [member.command for member in members]
         missed: set[int] = set()
         async with connection.transaction() if lock else nullcontext():
-            state = await snapshots.read(connection, merchant_id, commands, lock=lock)
+            state = await snapshots.read(connection, *_commands(merchant_id, members), lock=lock)
             attempt = await self._decide(merchant_id, members, state)
             if attempt is not None and not attempt.batch.rows.empty:
                 missed = await attempts.post(connection, attempt)
@@ -216,9 +215,8 @@ class Writer:
             elif isinstance(attempt, Attempt):
                 posting.append(attempt)
         if posting:
-            for attempt, missed in zip(
-                posting, await self._post_many(connection, posting), strict=True
-            ):
+            results = await self._post_many(connection, posting)
+            for attempt, missed in zip(posting, results, strict=True):
                 self._answer(attempt, missed)
 
     async def _post_many(self, connection: Connection, posting: list[Attempt]) -> list[set[int]]:
@@ -243,8 +241,7 @@ class Writer:
             for member in members:
                 member.resolve(certain(member, ProblemError(UNAUTHENTICATED)))
             return None
-        commands = [member.command for member in members]
-        tenant = await terms_of(self._terms, merchant_id, commands, state)
+        tenant = await terms_of(self._terms, *_commands(merchant_id, members), state)
         if tenant is None:
             return None  # its epoch has moved: read again
         return Attempt(Batch(tenant, state, self._quote_key, new_id), members)

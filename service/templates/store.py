@@ -61,7 +61,7 @@ async def page(tenant: Reading, before: str, limit: int) -> list[CardTemplate]:
 async def known_stores(tenant: Reading, store_ids: list[str]) -> set[str]:
     """Which of these stores the merchant has."""
     rows = await tenant.connection.fetch(
-        SQL["tenant.stores"], tenant.merchant.merchant_id, store_ids
+        SQL["templates.known_stores"], tenant.merchant.merchant_id, store_ids
     )
     return {row["store_id"] for row in rows}
 

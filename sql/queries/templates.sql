@@ -30,3 +30,7 @@ join lateral (
   order by v.version desc limit 1) v on true
 where t.merchant_id = $1 and t.template_id < $2
 order by t.template_id desc limit $3;
+
+-- name: known_stores
+-- Which of these stores the merchant has.
+select store_id from store where merchant_id = $1 and store_id = any ($2::text[]);

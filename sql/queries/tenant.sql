@@ -12,8 +12,3 @@ from merchant where merchant_id = $1;
 -- name: terms
 -- The tenant with what is configured for it, in one round trip and one snapshot; see terms_v1.
 select * from terms_v1($1, $2, $3, $4, $5);
-
--- name: stores
--- Stores as the rules need them.
-select store_id, legal_entity, time_zone, day_cutoff, status
-from store where merchant_id = $1 and store_id = any ($2::text[]);

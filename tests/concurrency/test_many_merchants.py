@@ -5,12 +5,10 @@ import time
 from contextlib import AsyncExitStack
 
 from service.kernel import embedded
-from service.ledger import invariants
-from tests.concurrency import history, journal
 from tests.concurrency.crowd import Crowd, crowd_of, make_cards
 from tests.concurrency.mix import Mix
-from tests.concurrency.test_mixed import SECONDS, SLOWEST_S
-from tests.conftest import ClientOf
+from tests.concurrency.test_mixed import SECONDS, count, explained
+from tests.conftest import ClientOf, require_whole
 from tests.harness import tenant as tenants
 from tests.harness.server import Server
 
@@ -39,17 +37,9 @@ async def test_H_one_order_of_legs_explains_every_answer_of_each_merchant(
             )
         )
         for one, mix in zip(crowds, mixes, strict=True):
-            for event in mix.journal.events:
-                one.count(event.returned_at - event.invoked_at)
+            count(one, mix)
     for tenant, mix in zip(made, mixes, strict=True):
-        events = mix.journal.events
-        merchant_id = tenant.merchant_id
-        seen = await journal.history_of(events, postgres.owner_dsn, server.data_dir, merchant_id)
-        found = history.check(seen, journal.declared_answers())
-        assert not found, found[:20]
-        assert not [event for event in events if event.outcome in ("unknown", "not_now")]
-        assert mix.journal.slowest_s() < SLOWEST_S
-        accepted = {event.operation for event in events if event.outcome == "ok"}
+        await explained(mix, server, postgres, tenant.merchant_id)
+        accepted = {event.operation for event in mix.journal.events if event.outcome == "ok"}
         assert {"create_redemption", "create_top_up", "create_refund"} <= accepted
-    report = await invariants.verify(postgres.owner_dsn, [tenant.merchant_id for tenant in made])
-    assert not report.breaches, report.text()
+        await require_whole(postgres, tenant.merchant_id)

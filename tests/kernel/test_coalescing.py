@@ -147,7 +147,8 @@ async def test_a_batch_is_not_cut_small_for_company() -> None:
     await desk.close()
 
 
-async def test_a_merchant_in_flight_with_others_waits_for_its_own_next_batch() -> None:
+async def company() -> Desk:
+    """Two lanes: one has `mer_b: b`, the other `mer_c: x, mer_d: x`."""
     desk = Desk(lanes=2, tenants_max=3)
     await desk.submit("mer_a", "a")
     await desk.submit("mer_b", "b")
@@ -155,6 +156,11 @@ async def test_a_merchant_in_flight_with_others_waits_for_its_own_next_batch() -
         await desk.submit(tenant, "x")
     await desk.end("mer_a: a")
     assert desk.in_flight == ["mer_b: b", "mer_c: x, mer_d: x"]
+    return desk
+
+
+async def test_a_merchant_in_flight_with_others_waits_for_its_own_next_batch() -> None:
+    desk = await company()
     await desk.submit("mer_d", "y")
     await desk.end("mer_b: b")
     assert desk.in_flight == ["mer_c: x, mer_d: x"]
@@ -164,12 +170,7 @@ async def test_a_merchant_in_flight_with_others_waits_for_its_own_next_batch() -
 
 
 async def test_who_is_answered_does_not_wait_for_its_company() -> None:
-    desk = Desk(lanes=2, tenants_max=3)
-    await desk.submit("mer_a", "a")
-    await desk.submit("mer_b", "b")
-    for tenant in ("mer_c", "mer_d"):
-        await desk.submit(tenant, "x")
-    await desk.end("mer_a: a")
+    desk = await company()
     await desk.end("mer_b: b")
     assert desk.in_flight == ["mer_c: x, mer_d: x"]
     desk.members["mer_c: x, mer_d: x"][1].resolve("x")

@@ -166,11 +166,12 @@ async def test_a_dropped_connection_is_never_used_again(database: embedded.Serve
 
 
 async def test_a_new_connection_is_warm(database: embedded.Server) -> None:
-    """Nothing is left to learn of the two calls: the first request's is prepared already."""
+    """Nothing is left to learn of the calls: the first request's is prepared already."""
     connection = await connections.connect(database.app_dsn, allow_unsafe=False)
     try:
         prepared = await connection.fetch("select statement from pg_prepared_statements")
         statements = {row["statement"] for row in prepared}
-        assert {SQL["ledger.read"], SQL["ledger.post"]} <= statements
+        calls = ("read", "read_many", "post", "post_many")
+        assert {SQL[f"ledger.{call}"] for call in calls} <= statements
     finally:
         await connection.close()

@@ -160,13 +160,7 @@ async def test_a_lost_call_that_stays_unknown_is_called_unknown_for_each(
     options = {"tap": tap, "patience_s": 0.5}
     async with shop(database, options) as first, shop(database) as second:
         cards = [await first.card(100), await second.card(100)]
-
-        async def commit_and_cut(inner: Any, query: str, *values: Any) -> Any:
-            await inner.fetchval(query, *values)
-            tap.unreachable = ConnectionRefusedError("nobody listens")
-            raise ConnectionResetError("the line was cut")
-
-        tap.instead = commit_and_cut
+        tap.instead = tap.commit_and_cut
         second.writer = first.writer
         tasks = [
             asyncio.create_task(outcome_of(merchant, merchant.redeeming(card, 30)))
@@ -212,9 +206,6 @@ async def test_a_client_that_leaves_while_it_is_posted_costs_nobody_anything(
         await require(second, 60)
 
 
-STORE = "select from store where store_id = $1 for update"
-
-
 def forgetful(_attempt: Attempt, _keys: Any) -> None:
     """What was sent once stays sent."""
 
@@ -235,7 +226,7 @@ async def test_whose_post_fails_for_sure_is_told_so(
     ):
         cards = [await first.card(100), await second.card(100)]
         async with holder.transaction():
-            await holder.fetch(STORE, first.store_id)
+            await holder.fetch(kit.HOLD, first.merchant_id)
             answers = await submit(
                 first.writer, first.redeeming(cards[0], 30), second.redeeming(cards[1], 40)
             )
@@ -274,7 +265,7 @@ async def test_one_merchant_in_trouble_does_not_spend_the_patience_of_the_others
         stuck = [await first.card(100) for _ in range(4)]
         others = [(shop_, await shop_.card(100)) for shop_ in (second, third)]
         async with holder.transaction():
-            await holder.fetch(STORE, first.store_id)
+            await holder.fetch(kit.HOLD, first.merchant_id)
             answers = await submit(
                 first.writer,
                 *(first.redeeming(card, 30) for card in stuck),

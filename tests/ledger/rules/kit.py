@@ -36,6 +36,8 @@ from service.stores import operations as stores
 from tests.ledger.ledger_fixture import CURRENCY, SCOPE_OF, Card, Ledger
 
 DEADLINE_S = 30.0
+# An operation refers to its store: whoever holds the store's row stops a post in the middle.
+HOLD = "select from store where merchant_id = $1 for update"
 ZONE = "Asia/Shanghai"
 Swaps = Sequence[tuple[str, str]]
 Hook = Callable[[int], Awaitable[None]]
@@ -99,6 +101,12 @@ class Tap:
         # SQL for each new connection; an error to raise instead of connecting.
         self.on_connect = ""
         self.unreachable: Exception | None = None
+
+    async def commit_and_cut(self, inner: Any, query: str, *values: Any) -> Any:
+        """In place of a post: the server does it, the line is cut, and nobody listens any more."""
+        await inner.fetchval(query, *values)
+        self.unreachable = ConnectionRefusedError("nobody listens")
+        raise ConnectionResetError("the line was cut")
 
 
 class Tapped:

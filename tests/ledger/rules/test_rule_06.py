@@ -20,9 +20,6 @@ from tests.ledger.ledger_fixture import Card
 from tests.ledger.rules import kit
 from tests.ledger.rules.kit import Shop, Tap, both, caught, shop
 
-# An operation refers to its store: whoever holds the store's row stops a post in the middle.
-HOLD = "select from store where merchant_id = $1 for update"
-
 
 class LooksUp(Writer):
     """After a lost connection it looks whether the key is there, and believes what it sees."""
@@ -110,7 +107,7 @@ async def test_rule_06_a_lost_answer_is_asked_for_again_under_the_same_key(
         tap.instead = line.post
         command = merchant.redeeming(card, 30)
         async with holder.transaction():
-            await holder.fetch(HOLD, merchant.merchant_id)
+            await holder.fetch(kit.HOLD, merchant.merchant_id)
             task = asyncio.create_task(outcome_of(merchant, command))
             await line.cut.wait()
             if twin:
@@ -144,13 +141,7 @@ async def test_rule_06_what_stays_unknown_is_called_unknown(
     options = {"tap": tap, "patience_s": 0.5}
     async with shop(database, options) as merchant:
         card = await merchant.card(100)
-
-        async def commit_and_cut(inner: Any, query: str, *values: Any) -> Any:
-            await inner.fetchval(query, *values)
-            tap.unreachable = ConnectionRefusedError("nobody listens")
-            raise ConnectionResetError("the line was cut")
-
-        tap.instead = commit_and_cut
+        tap.instead = tap.commit_and_cut
         outcome = await outcome_of(merchant, merchant.redeeming(card, 30))
         assert await effects(merchant, card) == 30
         with caught(twin, "the answer says not_applied"):
@@ -170,7 +161,7 @@ async def test_rule_06_a_busy_card_after_a_lost_post_is_unknown_too(
         tap.instead = line.post
         command = merchant.redeeming(card, 30)
         async with holder.transaction():
-            await holder.fetch(HOLD, merchant.merchant_id)
+            await holder.fetch(kit.HOLD, merchant.merchant_id)
             outcome = await outcome_of(merchant, command)
         assert outcome == "unknown"
         assert OUTCOME_UNKNOWN.retry == "same_key"

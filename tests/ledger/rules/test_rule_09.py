@@ -108,7 +108,7 @@ async def test_rule_09_posts_that_share_a_call_are_transactions_of_their_own(
         cards = [await first.card(100), await second.card(100)]
         seen: list[int] = []
         async with holder.transaction():
-            await holder.fetch("select from store where store_id = $1 for update", second.store_id)
+            await holder.fetch(kit.HOLD, second.merchant_id)
             commands = [first.redeeming(cards[0], 30), second.redeeming(cards[1], 30)]
             tasks = [asyncio.create_task(first.writer.submit(command)) for command in commands]
             await kit.until(functools.partial(_blocks, watcher, holder), "a post to wait")
