@@ -37,7 +37,8 @@ class OverloadedError(Exception):
 class Member(Generic[C, A]):
     """A command in the queue and the future of its answer.
 
-    `subject`: what must not race itself. `sent`: its effect may have reached the database.
+    `subject`: what must not race itself. `sent`: what its effect would be called, for each attempt
+    that may have reached the database.
     """
 
     __slots__ = ("answer", "command", "sent", "subject")
@@ -46,7 +47,7 @@ class Member(Generic[C, A]):
         self.command = command
         self.answer = answer
         self.subject = subject
-        self.sent = False
+        self.sent: frozenset[str] = frozenset()
 
     def resolve(self, answer: A) -> None:
         """Give the answer; a client that left meanwhile does not need it."""

@@ -45,7 +45,7 @@ class Attempt:
         """From now on its effects may be there."""
         for member, outcome in self._outcomes:
             if isinstance(outcome, Pending):
-                member.sent = True
+                member.sent |= {outcome.operation_id}
 
     def unsend(self, missed: set[int] | None = None) -> None:
         """The server says that nothing was done for these components (None: for none at all)."""

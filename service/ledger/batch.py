@@ -25,6 +25,10 @@ from service.ledger.state import Card, Change, Key, StoreTerms, View
 from service.ledger.terms import Tenant, Terms
 from service.rules.periods import MIDNIGHT, business_date
 
+# The operation ids that earlier attempts may have posted a command as.
+Sent = frozenset[str]
+NOT_SENT: Sent = frozenset()
+
 
 class Settled(Struct, frozen=True):
     """The final answer of a command: exact bytes, and whether they were given before."""
@@ -48,6 +52,8 @@ class Pending(Struct, frozen=True):
 
     component: int
     settled: Settled | ProblemError
+    # What it is posted as; empty when another command of the batch is.
+    operation_id: str = ""
 
 
 class Later(Struct, frozen=True):
@@ -76,18 +82,18 @@ class Batch:
         # (store, request number) taken in this batch, with the component that takes it.
         self._taken: dict[tuple[str, str], int] = {}
 
-    def decide(self, command: Command, *, sent: bool = False) -> Outcome:
+    def decide(self, command: Command, *, sent: Sent = NOT_SENT) -> Outcome:
         """The command's outcome; Pending when it has something to post.
 
-        `sent`: an earlier attempt may have been applied, so what its key says comes before whether
-        the credential is still good.
+        `sent`: what earlier attempts may have posted it as. If they may have been applied, what its
+        key says comes before whether the credential is still good.
         """
-        if sent and (done := self._replay(command)) is not None:
+        if sent and (done := self._replay(command, sent)) is not None:
             return done
         refusal = self.unauthorized(command)
         if refusal is not None:
             return refusal
-        replay = self._replay(command)
+        replay = self._replay(command, sent)
         if replay is not None:
             return replay
         view = self.view(command)
@@ -109,7 +115,7 @@ class Batch:
             operation_id = self._accept(component, view, command, decision)
             outcome, code = "accepted", ""
         self.rows.key(component, command, outcome, operation_id, status, body, view.now)
-        pending = Pending(component, Settled(status, body, False, code))
+        pending = Pending(component, Settled(status, body, False, code), operation_id)
         self._keys[command.key_hash] = (command, pending)
         return pending
 
@@ -129,7 +135,7 @@ class Batch:
             return ProblemError(MERCHANT_SUSPENDED)
         return None
 
-    def _replay(self, command: Command) -> Outcome | None:
+    def _replay(self, command: Command, sent: Sent) -> Outcome | None:
         folded = self._keys.get(command.key_hash)
         if folded is not None:
             first, pending = folded
@@ -141,7 +147,7 @@ class Batch:
                 pending.component, Settled(pending.settled.status, pending.settled.body, True)
             )
         key = self._snapshot.keys.get(command.key_hash)
-        return None if key is None else replay(key, command.fingerprint)
+        return None if key is None else replay(key, command.fingerprint, sent)
 
     def view(self, command: Command) -> View | Relocate:
         """All this command depends on, as of the snapshot and what was folded on it."""
@@ -254,14 +260,17 @@ class Batch:
         return decision.own.operation_id
 
 
-def replay(key: Key, fingerprint: bytes) -> Settled | ProblemError:
-    """What a key that was used before answers: the same bytes, or why not."""
+def replay(key: Key, fingerprint: bytes, sent: Sent) -> Settled | ProblemError:
+    """What a key that was used before answers: the same bytes, or why not.
+
+    The answer was given before, unless it is what the command itself was `sent` as.
+    """
     if key.outcome == "tombstone":
         return ProblemError(KEY_REVERSED)
     if key.fingerprint != fingerprint:
         return ProblemError(KEY_REUSED)
     assert key.answer is not None
-    return Settled(key.http_status, key.answer, True)
+    return Settled(key.http_status, key.answer, key.operation_id not in sent)
 
 
 async def terms_of(

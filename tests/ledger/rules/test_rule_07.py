@@ -9,7 +9,7 @@ import pytest
 from service.kernel import embedded
 from service.kernel.problems import INTERNAL_ERROR, ProblemError
 from service.ledger import writer as writers
-from service.ledger.batch import Batch, Settled
+from service.ledger.batch import Batch, Sent, Settled
 from service.ledger.batch import replay as answer_of_key
 from service.ledger.commands import Command, Redeem
 from service.ledger.writer import Writer
@@ -78,10 +78,10 @@ async def test_rule_07_one_bad_member_fails_alone(
             await merchant.require_whole()
 
 
-def only_what_is_stored(batch: Batch, command: Command) -> Any:
+def only_what_is_stored(batch: Batch, command: Command, sent: Sent) -> Any:
     """Looks for the key in the database alone, not among those of this batch."""
     key = vars(batch)["_snapshot"].keys.get(command.key_hash)
-    return None if key is None else answer_of_key(key, command.fingerprint)
+    return None if key is None else answer_of_key(key, command.fingerprint, sent)
 
 
 @both(only_what_is_stored)
