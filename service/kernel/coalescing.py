@@ -8,7 +8,7 @@ share the way to the database. While a tenant has a batch in flight, what else a
 and makes the next one larger: a commit costs nearly the same however much it carries, so a second
 at its side would only make both smaller. There is a second when a whole batch waits already, or
 when the one in flight is slow; it leaves out what the one in flight is about, so nothing (one card)
-ever races itself.
+ever races itself. For the same reason one lane is idle unless another one's batches are slow.
 
 The lane tasks live as long as the application: there is no moment between "queue looked empty" and
 "I no longer run" in which a request could be stranded (rule 8). A member's future belongs to the
@@ -109,7 +109,7 @@ class Lanes(Generic[C, A]):
     ) -> None:
         self._queues: OrderedDict[str, list[Member[C, A]]] = OrderedDict()
         self._flights: list[_Flight[C, A] | None] = [None] * lanes
-        # Of several lanes one is always left to the other tenants.
+        # Of several lanes one is left to the other tenants, and kept for when another is slow.
         self._flights_max = max(1, lanes - 1)
         self._wakes = [asyncio.Event() for _ in range(lanes)]
         self._idle: list[int] = []
@@ -177,12 +177,17 @@ class Lanes(Generic[C, A]):
             raise
 
     def _wake_one(self) -> None:
-        if self._idle:
+        if self._idle and self._may_fly():
             self._wakes[self._idle.pop()].set()
 
     def _slow(self, flight: _Flight[C, A]) -> None:
         flight.slow = True
         self._wake_one()
+
+    def _may_fly(self) -> bool:
+        """Whether one more lane may work: the fewer do, the more each carries."""
+        at_work = sum(1 for flight in self._flights if flight and not flight.slow)
+        return at_work < self._flights_max
 
     def _in_flight(self, tenant: str) -> list[_Flight[C, A]]:
         return [f for f in self._flights if f and tenant in f.batches and f.about(tenant)]
@@ -192,6 +197,8 @@ class Lanes(Generic[C, A]):
         done, self._flights[lane] = self._flights[lane], None
         if done and done.timer:
             done.timer.cancel()
+        if not self._may_fly():
+            return None
         batches: Batches[C, A] = {}
         room = self._batch_max
         for tenant, waiting in self._queues.items():

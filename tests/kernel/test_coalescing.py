@@ -148,8 +148,8 @@ async def test_a_batch_is_not_cut_small_for_company() -> None:
 
 
 async def company() -> Desk:
-    """Two lanes: one has `mer_b: b`, the other `mer_c: x, mer_d: x`."""
-    desk = Desk(lanes=2, tenants_max=3)
+    """Two lanes are at work: one has `mer_b: b`, the other `mer_c: x, mer_d: x`."""
+    desk = Desk(tenants_max=3)
     await desk.submit("mer_a", "a")
     await desk.submit("mer_b", "b")
     for tenant in ("mer_c", "mer_d"):
@@ -237,6 +237,23 @@ async def test_one_lane_is_left_to_the_other_merchants() -> None:
     assert desk.in_flight == ["mer_a: a", "mer_a: b"], "three lanes, two for one merchant"
     await desk.submit("mer_b", "x")
     assert desk.in_flight == ["mer_a: a", "mer_a: b", "mer_b: x"]
+    await desk.close()
+
+
+async def test_one_lane_is_kept_for_when_another_waits_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Fewer lanes at work carry more each."""
+    monkeypatch.setattr(coalescing, "SLOW_S", 0.5)
+    desk = Desk(tenants_max=2)
+    for tenant in ("mer_a", "mer_b", "mer_c", "mer_d"):
+        await desk.submit(tenant, "x")
+    assert desk.in_flight == ["mer_a: x", "mer_b: x"], "three lanes, two of them at work"
+    await desk.slow()
+    assert desk.in_flight == ["mer_a: x", "mer_b: x", "mer_c: x, mer_d: x"]
+    await desk.end("mer_a: x")
+    await desk.submit("mer_e", "x")
+    assert desk.in_flight[-1] == "mer_e: x", "who waits long is not at work"
     await desk.close()
 
 
