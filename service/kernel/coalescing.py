@@ -6,9 +6,9 @@ A lane is one worker task with one connection. A batch holds one tenant's member
 tenants take turns; a lane takes the batches of several at once when they wait, so that small ones
 share the way to the database. While a tenant has a batch in flight, what else arrives for it waits
 and makes the next one larger: a commit costs nearly the same however much it carries, so a second
-at its side would only make both smaller. There is a second when a whole batch waits already, or
-when the one in flight is slow; it leaves out what the one in flight is about, so nothing (one card)
-ever races itself. For the same reason one lane is idle unless another one's batches are slow.
+at its side would only make both smaller. There is a second only while the one in flight is slow; it
+leaves out what the one in flight is about, so nothing (one card) ever races itself. Lanes are kept
+busy by different tenants, and of several lanes one is idle until another is slow.
 
 The lane tasks live as long as the application: there is no moment between "queue looked empty" and
 "I no longer run" in which a request could be stranded (rule 8). A member's future belongs to the
@@ -141,11 +141,11 @@ class Lanes(Generic[C, A]):
         waiting = self._queues.setdefault(tenant, [])
         waiting.append(member)
         self._queued += 1
-        if len(waiting) % self._batch_max == 0 or all(
-            flight.slow for flight in self._in_flight(tenant)
-        ):
-            self._wake_one()
-        return await member.answer
+        self._wake_for(tenant)
+        answer = await member.answer
+        if tenant in self._queues:  # what waited for this one need not wait for its company
+            self._wake_for(tenant)
+        return answer
 
     async def close(self) -> None:
         """Finish what is queued, then end."""
@@ -175,6 +175,10 @@ class Lanes(Generic[C, A]):
             self._queues.clear()
             self._queued = 0
             raise
+
+    def _wake_for(self, tenant: str) -> None:
+        if all(flight.slow for flight in self._in_flight(tenant)):
+            self._wake_one()
 
     def _wake_one(self) -> None:
         if self._idle and self._may_fly():
@@ -236,9 +240,7 @@ class Lanes(Generic[C, A]):
         flights = self._in_flight(tenant)
         if not flights:
             return waiting[: self._batch_max]
-        if len(flights) >= self._flights_max:
-            return []
-        if len(waiting) < self._batch_max and not all(flight.slow for flight in flights):
+        if len(flights) >= self._flights_max or not all(flight.slow for flight in flights):
             return []
         busy = set().union(*(flight.subjects(tenant) for flight in flights))
         return [member for member in waiting if member.subject not in busy][: self._batch_max]

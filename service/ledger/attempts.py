@@ -108,9 +108,10 @@ async def post_many(connection: Connection, attempts: list[Attempt]) -> list[set
 
 def certain(member: One, answer: Answer) -> Answer:
     """The answer, unless it says "not applied" while an earlier attempt may yet commit (rule 6)."""
-    if member.sent and isinstance(answer, ProblemError) and answer.code not in KEY_VERDICTS:
-        return last_word(member)
-    return answer
+    settled = isinstance(answer, Settled) or (
+        isinstance(answer, ProblemError) and answer.code in KEY_VERDICTS
+    )
+    return answer if settled or not member.sent else last_word(member)
 
 
 def last_word(member: One) -> ProblemError:

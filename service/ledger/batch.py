@@ -36,7 +36,7 @@ class Settled(Struct, frozen=True):
     status: int
     body: bytes
     replayed: bool
-    # Why a new refusal was refused, for the metrics.
+    # Why it was refused, for the metrics; empty when the answer comes from its key.
     code: str = ""
 
 

@@ -180,18 +180,16 @@ async def test_who_is_answered_does_not_wait_for_its_company() -> None:
     await desk.close()
 
 
-async def test_a_whole_batch_does_not_wait() -> None:
-    """But what is in flight already stays out of it, and in its order."""
+async def test_a_merchant_has_one_batch_in_flight_however_much_waits() -> None:
+    """The other lane is free for who comes next."""
     desk = Desk()
     await desk.submit("mer_a", "a.1")
-    await desk.submit("mer_a", "a.2", "b", "c")
+    await desk.submit("mer_a", "a.2", "b", "c", "d", "e")
     assert desk.in_flight == ["mer_a: a.1"]
-    await desk.submit("mer_a", "a.3")
-    assert desk.in_flight == ["mer_a: a.1", "mer_a: b c"]
+    await desk.submit("mer_b", "x")
+    assert desk.in_flight == ["mer_a: a.1", "mer_b: x"]
     await desk.end("mer_a: a.1")
-    assert desk.in_flight == ["mer_a: b c"], "two of a merchant only while a whole batch waits"
-    await desk.end("mer_a: b c")
-    assert desk.in_flight == ["mer_a: a.2 a.3"]
+    assert desk.in_flight == ["mer_b: x", "mer_a: a.2 b c d"]
     await desk.close()
 
 
@@ -224,6 +222,18 @@ async def test_a_card_that_was_answered_is_free_while_another_is_stuck() -> None
     await desk.slow()
     assert desk.in_flight == ["mer_a: done.1 left.1 stuck.1", "mer_a: done.2"]
     assert not stuck.answer.done()
+    await desk.close()
+
+
+async def test_who_waited_for_an_answered_card_does_not_wait_for_its_company() -> None:
+    """No end of a batch and no new command comes to wake a lane."""
+    desk = await company()
+    await desk.slow()
+    await desk.submit("mer_d", "x.2")
+    assert desk.in_flight == ["mer_b: b", "mer_c: x, mer_d: x"]
+    desk.members["mer_c: x, mer_d: x"][1].resolve("x")
+    await turns(5)
+    assert desk.in_flight == ["mer_b: b", "mer_c: x, mer_d: x", "mer_d: x.2"]
     await desk.close()
 
 

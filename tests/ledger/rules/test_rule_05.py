@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 from typing import Any
 
-from service.kernel import embedded
+import pytest
+
+from service.kernel import coalescing, embedded
 from service.kernel.coalescing import Lanes
 from service.kernel.problems import ProblemError
 from service.ledger.commands import Command
@@ -122,8 +124,11 @@ class SideBySide(Lanes[str, str]):
 
 
 @both(SideBySide)
-async def test_rule_05_a_worker_never_races_itself(twin: type[Lanes[str, str]] | None) -> None:
-    """A full batch waits while one is in flight: a second starts, without the first one's card."""
+async def test_rule_05_a_worker_never_races_itself(
+    twin: type[Lanes[str, str]] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch in flight is slow: a second starts, without the first one's card."""
+    monkeypatch.setattr(coalescing, "SLOW_S", 0.001)
     racing: set[str] = set()
     flights: list[list[str]] = []
     release = asyncio.Event()
@@ -142,7 +147,7 @@ async def test_rule_05_a_worker_never_races_itself(twin: type[Lanes[str, str]] |
     raced: set[str] = set()
     lanes = (twin or Lanes)(3, 2, 100, settle, lambda _member: RuntimeError("unsettled"))
     first = asyncio.create_task(lanes.submit("mer", "card_a", "first"))
-    await kit.turns(3)
+    await kit.slow(lanes)
     cards = ["card_a", "card_b", "card_a"]
     later = [asyncio.create_task(lanes.submit("mer", card, "later")) for card in cards]
     await kit.turns(5)

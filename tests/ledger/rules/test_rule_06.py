@@ -12,8 +12,9 @@ from service.kernel import embedded
 from service.kernel.coalescing import Member
 from service.kernel.problems import OUTCOME_UNKNOWN, UNAVAILABLE, ProblemError
 from service.kernel.sql import SQL
+from service.ledger import attempts
 from service.ledger import writer as writers
-from service.ledger.batch import Settled
+from service.ledger.batch import Relocate, Settled
 from service.ledger.commands import Command
 from service.ledger.writer import Writer
 from tests.ledger.ledger_fixture import Card
@@ -167,3 +168,21 @@ async def test_rule_06_a_busy_card_after_a_lost_post_is_unknown_too(
         assert OUTCOME_UNKNOWN.retry == "same_key"
         assert await outcome_of(merchant, command) == "applied"
         assert await effects(merchant, card) == 30
+
+
+def trusting(member: Member[Command, Any], answer: Any) -> Any:
+    """Believes every answer but a problem."""
+    return answer
+
+
+@both(trusting)
+async def test_rule_06_look_again_is_no_answer_to_what_may_have_been_posted(twin: Any) -> None:
+    """Looked up again it would be decided as if nothing had been sent."""
+    member: Member[Command, Any] = Member(None, asyncio.get_running_loop().create_future())  # type: ignore[arg-type]
+    certain = twin or attempts.certain
+    assert certain(member, Relocate()) == Relocate(), "nothing was sent"
+    member.sent = frozenset({"rev_1"})
+    answer = certain(member, Relocate())
+    with caught(twin, "not applied"):
+        assert isinstance(answer, ProblemError), "not applied, says the answer"
+        assert answer.outcome == "unknown"
