@@ -7,19 +7,23 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from typing import Any
 
+import msgspec
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec.structs import replace
 
 import service.cards.routes
+import service.error_codes.routes
 import service.merchants.routes
 import service.redemptions.routes
 import service.reversals.routes
 import service.templates.routes
 import service.top_ups.routes
 from service import health
+from service.error_codes import operations as error_codes
 from service.kernel import database, errors, logs, metrics, openapi, orphan
 from service.kernel.auth import Credential
 from service.kernel.http import BODY_MAX_BYTES, Route, directly
@@ -47,22 +51,29 @@ def handlers() -> Sequence[HTTPRouteHandler]:
         *service.redemptions.routes.HANDLERS,
         *service.reversals.routes.HANDLERS,
         *service.merchants.routes.HANDLERS,
+        *service.error_codes.routes.HANDLERS,
         *health.HANDLERS,
     ]
 
 
-def openapi_text() -> str:
-    """The contract as committed in openapi/openapi.json: indented, stable, with a final newline."""
-    declared = [handler.opt.get("declared") for handler in handlers()]
+def declared() -> list[Route]:
+    """The declarations of those routes."""
+    return [handler.opt["declared"] for handler in handlers()]
+
+
+def document() -> dict[str, Any]:
+    """The contract: OpenAPI 3.1."""
     # What the routes really answered to their own examples: tests/contract/flow.py.
     answers = json.loads(files("service").joinpath("examples.json").read_text("utf-8"))
     routes = [
-        replace(route, example_answer=answers.get(route.operation_id))
-        for route in declared
-        if isinstance(route, Route)
+        replace(route, example_answer=answers.get(route.operation_id)) for route in declared()
     ]
-    document = openapi.document(routes, "Kafang", "1.0", DESCRIPTION)
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return openapi.document(routes, "Kafang", "1.0", DESCRIPTION)
+
+
+def openapi_text() -> str:
+    """The contract as committed in openapi/openapi.json: indented, stable, with a final newline."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 
 def serve() -> ASGIApp:
@@ -130,6 +141,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "writer": writer,
             "authenticate": authenticate,
             "openapi": openapi_text().encode("utf-8"),
+            "error_codes": msgspec.json.encode(error_codes.listed(declared())),
         }
     )
     _calm_collector()

@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from schemas.problems import Reason
-from service.kernel.problems import FORBIDDEN, ProblemError
+from service.kernel.problems import FORBIDDEN, SCOPE_MISSING, ProblemError, because
 
 
 class Credential(Struct, frozen=True):
@@ -35,4 +35,4 @@ def require_scope(credential: Credential, scope: str) -> None:
 
 def scope_missing(scope: str) -> Reason:
     """Why a key may not: it lacks this scope."""
-    return Reason("scope_missing", f"The key lacks the scope {scope}.", allowed=[scope])
+    return because(SCOPE_MISSING, f"The key lacks the scope {scope}.", allowed=[scope])

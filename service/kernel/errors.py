@@ -10,9 +10,9 @@ from litestar.response import Response
 from litestar.routes import HTTPRoute
 from litestar.types import ExceptionHandlersMap, Scope
 
-from schemas.problems import Outcome, Reason
+from schemas.problems import Outcome
 from service.kernel import database, logs, metrics, problems
-from service.kernel.problems import Code, ProblemError
+from service.kernel.problems import Code, ProblemError, because
 from service.kernel.replies import Reply, problem_reply, request_id_of
 
 UNMATCHED = "unmatched"  # The route's name in metrics when no route was found.
@@ -73,7 +73,7 @@ def _framework_problem(error: HTTPException, scope: Scope) -> ProblemError:
     code = _BY_STATUS.get(error.status_code)
     if code is None:
         return ProblemError(
-            problems.INVALID_REQUEST, reasons=[Reason("invalid_value", f"{error.detail}.")]
+            problems.INVALID_REQUEST, reasons=[because(problems.INVALID_VALUE, f"{error.detail}.")]
         )
     headers = {"Allow": ", ".join(_allowed(scope))} if code.status == 405 else {}
     return ProblemError(code, headers=headers)

@@ -21,12 +21,11 @@ from litestar.handlers import route as litestar_route
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from schemas.problems import Reason
 from service.kernel import logs, metrics, problems, tokens, validation
 from service.kernel.auth import Credential, require_scope
 from service.kernel.errors import Effect, error_reply
 from service.kernel.ids import is_id
-from service.kernel.problems import Code, ProblemError
+from service.kernel.problems import Code, ProblemError, because
 from service.kernel.replies import JSON, Reply, reply, request_id_of
 
 BODY_MAX_BYTES = 2**20
@@ -293,7 +292,8 @@ def _query(declared: Route, raw: bytes) -> Any:
         pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True)
         return validation.query(pairs, declared.query)
     if raw:
-        reason = Reason("unknown_field", "This route takes no query parameters.", path="$query")
+        text = "This route takes no query parameters."
+        reason = because(problems.UNKNOWN_FIELD, text, path="$query")
         raise ProblemError(problems.INVALID_REQUEST, reasons=[reason])
     return None
 

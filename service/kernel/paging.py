@@ -11,8 +11,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from schemas.problems import Reason
-from service.kernel.problems import INVALID_REQUEST, ProblemError
+from service.kernel.problems import INVALID_REQUEST, INVALID_VALUE, ProblemError, because
 from service.kernel.validation import NUL
 
 LIMIT_DEFAULT = 50
@@ -72,5 +71,5 @@ def page(
 
 
 def _refusal() -> ProblemError:
-    reason = Reason("invalid_value", "Send next_cursor as it was, or none.", "$query.cursor")
+    reason = because(INVALID_VALUE, "Send next_cursor as it was, or none.", path="$query.cursor")
     return ProblemError(INVALID_REQUEST, reasons=[reason])

@@ -4,6 +4,8 @@ A module that can fail defines its codes with `define` and raises `ProblemError`
 codes they can answer, so the contract lists them. RFC 9457; design section 4, promise 7.
 """
 
+from typing import Any
+
 import msgspec
 from msgspec import Struct
 
@@ -22,7 +24,15 @@ class Code(Struct, frozen=True):
     retry: Retry
 
 
+class ReasonCode(Struct, frozen=True):
+    """A stable code of a reason: what is wrong and how to mend it, where nothing more is known."""
+
+    code: str
+    mend: str
+
+
 CODES: dict[str, Code] = {}
+REASONS: dict[str, ReasonCode] = {}
 
 
 def define(code: str, status: int, title: str, mend: str, retry: Retry = "no") -> Code:
@@ -31,6 +41,19 @@ def define(code: str, status: int, title: str, mend: str, retry: Retry = "no") -
         raise ValueError(f"error code {code} is defined twice")
     CODES[code] = Code(code, status, title, mend, retry)
     return CODES[code]
+
+
+def define_reason(code: str, mend: str) -> ReasonCode:
+    """Register a reason's code; a second definition is a mistake and fails at import."""
+    if code in REASONS:
+        raise ValueError(f"reason {code} is defined twice")
+    REASONS[code] = ReasonCode(code, mend)
+    return REASONS[code]
+
+
+def because(reason: ReasonCode, message: str | None = None, **facts: Any) -> Reason:
+    """A reason with its facts, and a message of its own where one can be more exact."""
+    return Reason(reason.code, message or reason.mend, **facts)
 
 
 class ProblemError(Exception):
@@ -156,3 +179,12 @@ UNAVAILABLE = define(
     "Nothing happened. Send the same key again later.",
     "same_key",
 )
+
+
+# Reasons that any route may give.
+MISSING_FIELD = define_reason("missing_field", "This field is required.")
+UNKNOWN_FIELD = define_reason("unknown_field", "There is no such field.")
+INVALID_VALUE = define_reason("invalid_value", "The value does not fit its schema.")
+REPEATED_FIELD = define_reason("repeated_field", "Give it once.")
+NUL_CHARACTER = define_reason("nul_character", "A NUL character can't be stored.")
+SCOPE_MISSING = define_reason("scope_missing", "The key lacks the scope that `allowed` names.")

@@ -18,7 +18,17 @@ import msgspec
 from msgspec import Struct, structs
 
 from schemas.problems import Reason
-from service.kernel.problems import INVALID_REQUEST, MALFORMED_JSON, ProblemError
+from service.kernel.problems import (
+    INVALID_REQUEST,
+    INVALID_VALUE,
+    MALFORMED_JSON,
+    MISSING_FIELD,
+    NUL_CHARACTER,
+    REPEATED_FIELD,
+    UNKNOWN_FIELD,
+    ProblemError,
+    because,
+)
 
 MAX_REASONS = 50
 # The walk ends here, so that one bad megabyte can't hold the loop; the decoder's reason remains.
@@ -52,7 +62,7 @@ def query(pairs: list[tuple[str, str]], wanted: Any) -> Any:
     annotations = _annotations(wanted)
     values = {name: _native(text, annotations.get(name, str)) for name, text in pairs}
     repeated = [
-        Reason("repeated_field", "Give it once.", _member("$query", name))
+        because(REPEATED_FIELD, path=_member("$query", name))
         for name, times in Counter(name for name, _ in pairs).items()
         if times > 1
     ]
@@ -137,7 +147,7 @@ def _unknown(value: dict[str, Any], cls: Any, path: str) -> Iterator[Reason]:
     for name in value:
         if config.forbid_unknown_fields and name not in known and name != config.tag_field:
             place = _member(path, name)
-            yield Reason("unknown_field", "There is no such field.", place, allowed=sorted(known))
+            yield because(UNKNOWN_FIELD, path=place, allowed=sorted(known))
 
 
 def _walk_fields(
@@ -148,7 +158,7 @@ def _walk_fields(
         if field.encode_name in value:
             yield from _walk(value[field.encode_name], field.type, place, budget)
         elif field.required:
-            yield Reason("missing_field", "This field is required.", place)
+            yield because(MISSING_FIELD, path=place)
 
 
 def _walk_items(value: Any, base: Any, path: str, budget: Iterator[int]) -> Iterator[Reason]:
@@ -175,7 +185,7 @@ def _reason(error: msgspec.ValidationError, path: str, allowed: list[str] | None
     """A decoder's complaint; what it says of a place inside the value goes into the path."""
     message, _, place = str(error).partition(" - at `$")
     path += place.rstrip("`")[:MAX_MESSAGE]
-    return Reason("invalid_value", f"{message[:MAX_MESSAGE]}.", path, allowed=allowed)
+    return because(INVALID_VALUE, f"{message[:MAX_MESSAGE]}.", path=path, allowed=allowed)
 
 
 def _allowed(wanted: Any) -> list[str] | None:
@@ -248,7 +258,7 @@ def _member(path: str, name: str) -> str:
 
 def _nul(value: Any, path: str) -> Iterator[Reason]:
     for place in _nul_places(value):
-        yield Reason("nul_character", "A NUL character can't be stored.", path + place)
+        yield because(NUL_CHARACTER, path=path + place)
 
 
 def _nul_places(value: Any) -> Iterator[str]:

@@ -9,19 +9,18 @@ import msgspec
 from msgspec import Struct
 
 from schemas.common import Till
-from schemas.problems import Reason
 from service.kernel import database
 from service.kernel.auth import Credential
 from service.kernel.http import Answer, Call
 from service.kernel.ids import new_id
-from service.kernel.problems import NOT_FOUND, UNAVAILABLE, ProblemError
+from service.kernel.problems import NOT_FOUND, UNAVAILABLE, ProblemError, because
 from service.kernel.sql import SQL
 from service.ledger import snapshot as snapshots
 from service.ledger.batch import Batch, Relocate, Settled, terms_of
 from service.ledger.commands import Command, Intent
 from service.ledger.decide import Decision, decide
 from service.ledger.reading import reading
-from service.ledger.reasons import STORE_NOT_ALLOWED, UNPROCESSABLE
+from service.ledger.reasons import STORE_MISMATCH, STORE_NOT_ALLOWED, STORE_REQUIRED, UNPROCESSABLE
 from service.ledger.state import View
 
 _encode = msgspec.json.Encoder().encode
@@ -128,13 +127,11 @@ def store_of(credential: Credential, store_id: str | None) -> str:
     """The store an operation happens at: a till's key has one; a merchant's key must name one."""
     if credential.store_id is None:
         if store_id is None:
-            reason = Reason(
-                "store_required", "A merchant's key must name the store.", path="$.store_id"
-            )
+            reason = because(STORE_REQUIRED, path="$.store_id")
             raise ProblemError(UNPROCESSABLE, reasons=[reason])
         return store_id
     if store_id is not None and store_id != credential.store_id:
-        reason = Reason("store_mismatch", "The key is bound to another store.", path="$.store_id")
+        reason = because(STORE_MISMATCH, path="$.store_id")
         raise ProblemError(STORE_NOT_ALLOWED, reasons=[reason])
     return credential.store_id
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from schemas.problems import Reason
+from service.kernel.problems import because
 from service.ledger.commands import Redeem
-from service.ledger.decisions.outcome import because
 from service.ledger.reasons import PRICE_MOVED, QUOTE_EXPIRED, QUOTE_INVALID
 from service.ledger.state import Card, View
 

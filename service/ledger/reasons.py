@@ -3,7 +3,7 @@
 Refusals (409) are recorded under their key and sticky. The others are never stored.
 """
 
-from service.kernel.problems import define
+from service.kernel.problems import define, define_reason
 
 CARD_NOT_FOUND = define(
     "card_not_found",
@@ -93,57 +93,68 @@ MERCHANT_SUSPENDED = define(
 )
 
 
-# Reasons inside a refusal: code, and what it means and how to mend it. Several can come at once.
-CARD_NOT_ACTIVE = ("card_not_active", "The card has not been activated. Activate it first.")
-CARD_FROZEN = ("card_frozen", "The card is frozen. Unfreeze it first.")
-CARD_EXPIRED = (
+# Reasons inside a refusal. Several can come at once.
+CARD_NOT_ACTIVE = define_reason(
+    "card_not_active", "The card has not been activated. Activate it first."
+)
+CARD_FROZEN = define_reason("card_frozen", "The card is frozen. Unfreeze it first.")
+CARD_EXPIRED = define_reason(
     "card_expired",
     "The card has expired; its balance is kept. It must be reactivated.",
 )
-TRANSITION_NOT_ALLOWED = (
+TRANSITION_NOT_ALLOWED = define_reason(
     "transition_not_allowed",
     "The card's state does not allow this; `allowed` lists the moves it has.",
 )
-CURRENCY_MISMATCH = ("currency_mismatch", "The card is in another currency.")
-INSUFFICIENT_BALANCE = (
+CURRENCY_MISMATCH = define_reason("currency_mismatch", "The card is in another currency.")
+INSUFFICIENT_BALANCE = define_reason(
     "insufficient_balance",
     "The balance is too small; missing_minor is what is short.",
 )
-MAX_BALANCE = (
+MAX_BALANCE = define_reason(
     "max_balance_exceeded",
     "The balance would pass the template's maximum; missing_minor is the excess.",
 )
-STORE_EXCLUDED = ("store_not_in_scope", "The card is not redeemed at this store.")
-STORE_CLOSED = ("store_closed", "The store is closed.")
-REQUEST_NO_TAKEN = (
+STORE_EXCLUDED = define_reason("store_not_in_scope", "The card is not redeemed at this store.")
+STORE_CLOSED = define_reason("store_closed", "The store is closed.")
+REQUEST_NO_TAKEN = define_reason(
     "request_no_taken",
     "The redemption in existing_id carries this request number.",
 )
-PRICE_MOVED = ("price_moved", "The payable is not what was expected. Quote again.")
-QUOTE_INVALID = (
+PRICE_MOVED = define_reason("price_moved", "The payable is not what was expected. Quote again.")
+QUOTE_INVALID = define_reason(
     "quote_token_invalid",
     "The quote token is not for this card, store, amount and basket.",
 )
-QUOTE_EXPIRED = ("quote_token_expired", "The quote token is too old. Quote again.")
-REDEMPTION_CLOSED = (
+QUOTE_EXPIRED = define_reason("quote_token_expired", "The quote token is too old. Quote again.")
+REDEMPTION_CLOSED = define_reason(
     "redemption_closed",
     "The redemption is voided or wholly refunded: nothing is left.",
 )
-REFUND_TOO_MUCH = (
+REFUND_TOO_MUCH = define_reason(
     "refund_exceeds_left",
     "More than what is left of the redemption; missing_minor is the excess.",
 )
-LINE_UNKNOWN = ("line_unknown", "The redemption has no such line.")
-LINE_TOO_MUCH = ("line_refund_exceeds_left", "More than what is left of the line.")
-VOID_AFTER_REFUND = ("void_after_refund", "Part was refunded already. Refund the rest instead.")
-VOID_WINDOW_CLOSED = ("void_window_closed", "The business date is over. Refund instead.")
-VALUE_SPENT = (
+LINE_UNKNOWN = define_reason("line_unknown", "The redemption has no such line.")
+LINE_TOO_MUCH = define_reason("line_refund_exceeds_left", "More than what is left of the line.")
+VOID_AFTER_REFUND = define_reason(
+    "void_after_refund", "Part was refunded already. Refund the rest instead."
+)
+VOID_WINDOW_CLOSED = define_reason(
+    "void_window_closed", "The business date is over. Refund instead."
+)
+VALUE_SPENT = define_reason(
     "value_already_spent",
     "What the top-up credited was spent or has lapsed in part; missing_minor is gone.",
 )
-NOT_REVERSIBLE = ("not_reversible", "An operation of this kind is not undone by a reversal.")
-OTHER_CLIENT = (
+NOT_REVERSIBLE = define_reason(
+    "not_reversible", "An operation of this kind is not undone by a reversal."
+)
+OTHER_CLIENT = define_reason(
     "other_clients_key",
     "The key belongs to another client; that needs the scope reversals:any.",
 )
-CARDS_EXHAUSTED = ("issue_limit_reached", "The template's max_cards have been issued.")
+CARDS_EXHAUSTED = define_reason("issue_limit_reached", "The template's max_cards have been issued.")
+STORE_UNKNOWN = define_reason("store_unknown", "The merchant has no such store.")
+STORE_REQUIRED = define_reason("store_required", "A merchant's key must name the store.")
+STORE_MISMATCH = define_reason("store_mismatch", "The key is bound to another store.")

@@ -3,9 +3,8 @@
 import msgspec
 
 from schemas.merchants import TestClock, TestClockMove
-from schemas.problems import Reason
 from service.kernel.http import Answer, Call, Route, handler
-from service.kernel.problems import ProblemError
+from service.kernel.problems import ProblemError, because, define_reason
 from service.ledger.reading import reading
 from service.ledger.reasons import UNPROCESSABLE
 from service.merchants import operations
@@ -25,6 +24,10 @@ MOVE = Route(
     example_body={"now": "2030-01-01T00:00:00Z"},
 )
 
+CLOCK_MOVES_FORWARD = define_reason(
+    "clock_moves_forward", "The test clock never goes back; name a later instant."
+)
+
 
 async def move(call: Call, body: TestClockMove) -> Answer:
     """Move the clock."""
@@ -34,7 +37,7 @@ async def move(call: Call, body: TestClockMove) -> Answer:
         now = await operations.move_clock(call.state.pool, call.credential.merchant_id, body.now)
     except ValueError as error:
         raise ProblemError(
-            UNPROCESSABLE, reasons=[Reason("clock_moves_forward", str(error), path="$.now")]
+            UNPROCESSABLE, reasons=[because(CLOCK_MOVES_FORWARD, str(error), path="$.now")]
         ) from None
     return Answer(200, msgspec.json.encode(TestClock(now)))
 

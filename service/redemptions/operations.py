@@ -1,7 +1,6 @@
 """The story of a redemption: who pays, where, then one trip through the door."""
 
 from schemas.common import Total
-from schemas.problems import Reason
 from schemas.redemptions import (
     Line,
     Quote,
@@ -13,7 +12,7 @@ from schemas.redemptions import (
     VoidCreate,
 )
 from service.kernel.http import Answer, Call, json_answer, object_id
-from service.kernel.problems import NOT_FOUND, ProblemError
+from service.kernel.problems import NOT_FOUND, ProblemError, ReasonCode, because, define_reason
 from service.ledger import answers, door, quotes
 from service.ledger.commands import Redeem, Refund, Void
 from service.ledger.decisions.outcome import Refused, Rejected
@@ -22,6 +21,15 @@ from service.ledger.reading import reading
 from service.ledger.reasons import STORE_NOT_ALLOWED, UNPROCESSABLE
 from service.redemptions import store
 from service.rules import basket
+
+SOURCE_AMBIGUOUS = define_reason(
+    "source_ambiguous", "Name the card by card_number or by card_id, one of them."
+)
+AMOUNT_AND_LINES = define_reason("amount_and_lines", "Name an amount or lines, not both.")
+DUPLICATE_LINE = define_reason("duplicate_line", "A line is named twice.")
+BASKET_CONTRADICTION = define_reason(
+    "basket_contradiction", "The lines must add up, each in itself and together to the amount."
+)
 
 
 async def create(call: Call, body: RedemptionCreate) -> Answer:
@@ -84,10 +92,10 @@ async def refund(call: Call, body: RefundCreate) -> Answer:
     """Give back part or all."""
     lines = body.lines or []
     if body.amount is not None and lines:
-        raise _contradiction("amount_and_lines", "Name an amount or lines, not both.", "$.lines")
+        raise _contradiction(AMOUNT_AND_LINES, "$.lines")
     line_ids = [line.line_id for line in lines]
     if len(set(line_ids)) != len(line_ids):
-        raise _contradiction("duplicate_line", "A line is named twice.", "$.lines")
+        raise _contradiction(DUPLICATE_LINE, "$.lines")
     redemption_id = object_id(call, "redemption_id", "rdm")
     number, store_id = await door.locate(call, "ledger.locate_redemption", redemption_id)
     amount, currency = (body.amount.value, body.amount.currency) if body.amount else (None, None)
@@ -117,11 +125,7 @@ async def _card(call: Call, source: Source) -> tuple[str, bool]:
     if source.card_id is not None and source.card_number is None:
         number, _ = await door.locate(call, "ledger.locate_card", source.card_id)
         return number, False
-    raise _contradiction(
-        "source_ambiguous",
-        "Name the card by card_number or by card_id, one of them.",
-        "$.sources[0]",
-    )
+    raise _contradiction(SOURCE_AMBIGUOUS, "$.sources[0]")
 
 
 def _require_sound(lines: list[Line], amount: int) -> None:
@@ -142,9 +146,9 @@ def _require_sound(lines: list[Line], amount: int) -> None:
     ]
     problems = basket.check(facts, amount)
     if problems:
-        found = [Reason("basket_contradiction", text, path="$.lines") for text in problems]
+        found = [because(BASKET_CONTRADICTION, text, path="$.lines") for text in problems]
         raise ProblemError(UNPROCESSABLE, reasons=found)
 
 
-def _contradiction(code: str, message: str, path: str) -> ProblemError:
-    return ProblemError(UNPROCESSABLE, reasons=[Reason(code, message, path=path)])
+def _contradiction(reason: ReasonCode, path: str) -> ProblemError:
+    return ProblemError(UNPROCESSABLE, reasons=[because(reason, path=path)])

@@ -8,14 +8,26 @@ from schemas.templates import CardTemplateCreate, CardTemplateList
 from service.kernel import database
 from service.kernel.http import Answer, Call, json_answer, object_id
 from service.kernel.paging import decode_cursor, page
-from service.kernel.problems import NOT_FOUND, ProblemError
+from service.kernel.problems import NOT_FOUND, ProblemError, because, define_reason
 from service.ledger.reading import reading
-from service.ledger.reasons import UNPROCESSABLE
+from service.ledger.reasons import CURRENCY_MISMATCH, MAX_BALANCE, STORE_UNKNOWN, UNPROCESSABLE
 from service.rules import ladder, periods
 from service.templates import store
 
 RANDOM_DIGITS_MIN = 8
 AFTER_ALL = "tpl_~"  # sorts after every id
+
+NUMBER_SPACE = define_reason(
+    "number_space_too_small", "Give the numbers more digits: too few could be guessed."
+)
+STORE_SCOPE = define_reason("store_scope", "`all` takes no ids.")
+LADDER = define_reason(
+    "ladder", "Each step of a ladder pays more than the one before, for amounts of at least 1."
+)
+INVALID_PERIOD = define_reason(
+    "invalid_period",
+    "A period is ISO 8601 in years, months, weeks and days: P3Y, P18M, P2W or P90D.",
+)
 
 
 async def create(call: Call, body: CardTemplateCreate) -> Answer:
@@ -54,51 +66,39 @@ def _contradictions(
 ) -> Iterator[Reason]:
     """What no schema can express."""
     if body.currency != currency:
-        yield Reason(
-            "currency_mismatch",
-            "The merchant has one currency.",
-            path="$.currency",
-            allowed=[currency],
-        )
+        text = "The merchant has one currency."
+        yield because(CURRENCY_MISMATCH, text, path="$.currency", allowed=[currency])
     free = body.numbering.digits - len(body.numbering.prefix) - 1
     if free < RANDOM_DIGITS_MIN:
         text = (
             f"Leaves {free} random digits; "
             f"at least {RANDOM_DIGITS_MIN} are needed against guessing."
         )
-        yield Reason("number_space_too_small", text, path="$.numbering.digits")
+        yield because(NUMBER_SPACE, text, path="$.numbering.digits")
     elif body.max_cards is not None and body.max_cards > 10**free // 1000:
-        yield Reason(
-            "number_space_too_small",
-            "max_cards needs a thousand times as many numbers.",
-            path="$.max_cards",
-        )
+        text = "max_cards needs a thousand times as many numbers."
+        yield because(NUMBER_SPACE, text, path="$.max_cards")
     if body.stores.mode == "all" and body.stores.ids:
-        yield Reason("store_scope", "`all` takes no ids.", path="$.stores.ids")
+        yield because(STORE_SCOPE, path="$.stores.ids")
     for position, store_id in enumerate(body.stores.ids):
         if store_id not in known_stores:
-            yield Reason(
-                "store_unknown", "The merchant has no such store.", path=f"$.stores.ids[{position}]"
-            )
+            yield because(STORE_UNKNOWN, path=f"$.stores.ids[{position}]")
     if body.validity is not None:
         yield from _period(body.validity.period, "$.validity.period")
     for position, step in enumerate(body.top_up_rules):
         if step.bonus_validity is not None:
             yield from _period(step.bonus_validity, f"$.top_up_rules[{position}].bonus_validity")
         if step.pay + step.bonus > body.max_balance:
-            yield Reason(
-                "max_balance_exceeded",
-                "Pay and bonus pass max_balance.",
-                path=f"$.top_up_rules[{position}]",
-            )
+            text = "Pay and bonus pass max_balance."
+            yield because(MAX_BALANCE, text, path=f"$.top_up_rules[{position}]")
     # Without their validity, which has been checked above with its own place.
     steps = [ladder.Step(step.pay, step.bonus, None) for step in body.top_up_rules]
     for text in ladder.check(steps):
-        yield Reason("ladder", text, path="$.top_up_rules")
+        yield because(LADDER, text, path="$.top_up_rules")
 
 
 def _period(period: str, path: str) -> Iterator[Reason]:
     try:
         periods.parse(period)
     except ValueError as error:
-        yield Reason("invalid_period", str(error), path=path)
+        yield because(INVALID_PERIOD, str(error), path=path)

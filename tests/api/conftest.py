@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from service import app
 from service.kernel import embedded
 from tests.conftest import ClientOf
 from tests.harness import contract
@@ -12,7 +13,7 @@ from tests.harness.client import Client, Response
 from tests.harness.server import Server
 from tests.harness.tenant import Tenant
 
-ROUTES = contract.routes()
+ROUTES = app.declared()
 
 
 class CheckedClient(Client):

@@ -10,8 +10,8 @@ from typing import Any
 import asyncpg
 from msgspec import Struct
 
-from service.app import handlers
-from service.kernel.http import Route, errors_of
+from service.app import declared
+from service.kernel.http import errors_of
 from service.kernel.sql import SQL
 from service.ledger import door
 from tests.concurrency.crowd import Request
@@ -168,10 +168,8 @@ async def tables_of(
 def declared_answers() -> dict[str, set[tuple[int, str]]]:
     """What each operation may answer, from the declared routes: (status, code), "" for success."""
     found: dict[str, set[tuple[int, str]]] = {}
-    for handler in handlers():
-        route = handler.opt.get("declared")
-        if isinstance(route, Route):
-            answers = {(status, "") for status in route.answers}
-            errors = {(code.status, code.code) for code in errors_of(route)}
-            found[route.operation_id] = answers | errors
+    for route in declared():
+        answers = {(status, "") for status in route.answers}
+        errors = {(code.status, code.code) for code in errors_of(route)}
+        found[route.operation_id] = answers | errors
     return found

@@ -10,7 +10,7 @@ import re
 from itertools import count
 from typing import Any
 
-from tests.harness import contract
+from service import app
 from tests.harness import server as servers
 from tests.harness import tenant as tenants
 from tests.harness.client import Client
@@ -18,7 +18,7 @@ from tests.harness.server import Server
 from tests.harness.tenant import Tenant
 
 FILE = servers.ROOT / "service" / "examples.json"
-ROUTES = {route.operation_id: route for route in contract.routes()}
+ROUTES = {route.operation_id: route for route in app.declared()}
 # A test clock only goes forward: the walk is ten years ahead of what the examples show.
 START, AHEAD_YEARS = "2036-03-01T06:15:00Z", 10
 ID = re.compile(r"\b([a-z]{3})_[0-9a-v]{26}\b")
@@ -70,6 +70,9 @@ async def walk(server: Server, tenant: Tenant) -> dict[str, Any]:
         await steps.send("move_test_clock", {"now": "2040-01-01T00:00:00Z"})
         await steps.send("live")
         await steps.send("ready")
+        await steps.send("list_error_codes")
+    shown = steps.answers["list_error_codes"]
+    shown |= {name: shown[name][:2] for name in ("data", "reasons")}
     return steps.answers
 
 

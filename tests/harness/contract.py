@@ -8,19 +8,12 @@ from typing import Any
 import msgspec
 
 from schemas.problems import Problem
-from service import app
 from service.kernel import problems
 from service.kernel.http import Route, errors_of
 from tests.harness.client import Response
 
 # What a request gets that reaches no route.
 OUTSIDE = {problems.NOT_FOUND.code, problems.METHOD_NOT_ALLOWED.code}
-
-
-def routes() -> list[Route]:
-    """The declared routes, in the order of the contract."""
-    declared = [handler.opt.get("declared") for handler in app.handlers()]
-    return [route for route in declared if isinstance(route, Route)]
 
 
 def route_of(declared: Sequence[Route], method: str, path: str) -> Route | None:

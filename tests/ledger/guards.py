@@ -18,18 +18,13 @@ from typing import Any
 import pytest
 
 import service
-from service.kernel.problems import Code
-from service.ledger import reasons
+from service.kernel.problems import Code, ReasonCode
 
 # Examples in the contract are no guards, and nobody imports what runs the service.
 NOT_SEARCHED = ("service.kernel.openapi", "service.__main__")
 # Lists what a route can answer; refuses nothing itself.
 NO_GUARDS = ("service.kernel.http.errors_of",)
 ROOT = Path(__file__).parents[2]
-SAYS = ("Reason", "_contradiction")
-REASONS = [
-    value for value in vars(reasons).values() if isinstance(value, tuple) and len(value) == 2
-]
 
 
 def modules() -> Iterator[ModuleType]:
@@ -63,18 +58,13 @@ def functions(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.AST]
 
 
 def named(node: ast.AST, names: dict[str, Any]) -> str | None:
-    """The code that a node names: a constant of a table, or a text in a reason made on the spot."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SAYS:
-        first = node.args[0] if node.args else None
-        return str(first.value) if isinstance(first, ast.Constant) else None
+    """The code that a node names."""
     value: Any = None
     if isinstance(node, ast.Name):
         value = names.get(node.id)
     elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         value = getattr(names.get(node.value.id), node.attr, None)
-    if isinstance(value, Code):
-        return value.code
-    return str(value[0]) if isinstance(value, tuple) and value in REASONS else None
+    return value.code if isinstance(value, (Code, ReasonCode)) else None
 
 
 class _Without(ast.NodeTransformer):

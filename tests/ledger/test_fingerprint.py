@@ -14,8 +14,7 @@ from schemas.cards import CardAction, CardCreate
 from schemas.redemptions import RedemptionCreate, RefundCreate, VoidCreate
 from schemas.reversals import ReversalCreate
 from schemas.top_ups import TopUpCreate
-from service.app import handlers
-from service.kernel.http import Route
+from service.app import declared
 from service.ledger import door
 
 KEYS = door.Keys.of(b"k" * 32)
@@ -80,8 +79,7 @@ def test_a_fingerprint_is_the_same_in_every_release(
 
 
 def test_every_idempotent_route_is_pinned() -> None:
-    declared = [handler.opt.get("declared") for handler in handlers()]
-    routes = {r.operation_id for r in declared if isinstance(r, Route) and r.idempotent}
+    routes = {route.operation_id for route in declared() if route.idempotent}
     assert routes == {case[0] for case in CASES}
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from service.kernel.problems import NOT_FOUND, ProblemError
+from service.kernel.problems import NOT_FOUND, ProblemError, because
 from service.ledger.commands import Activate, Command, Freeze, Issue, Unfreeze
 from service.ledger.decisions.movement import effective_status, lapse
-from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected, because
+from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected
 from service.ledger.reasons import (
     CARD_NOT_FOUND,
     CARDS_EXHAUSTED,

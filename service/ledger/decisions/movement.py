@@ -6,7 +6,8 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from schemas.problems import Reason
-from service.ledger.decisions.outcome import NewId, because
+from service.kernel.problems import because
+from service.ledger.decisions.outcome import NewId
 from service.ledger.reasons import CARD_EXPIRED, CARD_FROZEN, CARD_NOT_ACTIVE
 from service.ledger.state import Card, Change, Lot, Posting
 

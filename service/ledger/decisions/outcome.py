@@ -37,8 +37,3 @@ class Rejected(Struct, frozen=True):
     """An answer that leaves no trace."""
 
     error: ProblemError
-
-
-def because(reason: tuple[str, str], **facts: object) -> Reason:
-    """A reason of the table in `reasons.py`, with its facts."""
-    return Reason(reason[0], reason[1], **facts)  # type: ignore[arg-type]

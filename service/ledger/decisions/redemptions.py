@@ -1,7 +1,7 @@
 """Redeem: may this card pay this amount here and now, and from which lots?"""
 
 from schemas.problems import Reason
-from service.kernel.problems import ProblemError
+from service.kernel.problems import ProblemError, because
 from service.ledger import quotes
 from service.ledger.commands import Command, Redeem
 from service.ledger.decisions.movement import (
@@ -11,7 +11,7 @@ from service.ledger.decisions.movement import (
     spendable,
     state_reasons,
 )
-from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected, because
+from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected
 from service.ledger.decisions.stores import store_problem, store_reasons
 from service.ledger.reasons import (
     CARD_NOT_FOUND,

@@ -6,10 +6,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from schemas.problems import Reason
-from service.kernel.problems import NOT_FOUND, ProblemError
+from service.kernel.problems import NOT_FOUND, ProblemError, because
 from service.ledger.commands import Command, Refund, Void
 from service.ledger.decisions.movement import is_lapsed, lapse, moved
-from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected, because
+from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected
 from service.ledger.reasons import (
     CURRENCY_MISMATCH,
     LINE_TOO_MUCH,

@@ -5,10 +5,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from schemas.problems import Reason
-from service.kernel.problems import FORBIDDEN, ProblemError
+from service.kernel.problems import FORBIDDEN, ProblemError, because
 from service.ledger.commands import Command, Reverse
 from service.ledger.decisions.movement import lapse, moved
-from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected, because
+from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected
 from service.ledger.decisions.refunds import give
 from service.ledger.reasons import (
     NOT_REVERSIBLE,

@@ -1,16 +1,15 @@
 """The store an operation happens at."""
 
 from schemas.problems import Reason
-from service.kernel.problems import ProblemError
-from service.ledger.decisions.outcome import because
-from service.ledger.reasons import STORE_CLOSED, UNPROCESSABLE
+from service.kernel.problems import ProblemError, because
+from service.ledger.reasons import STORE_CLOSED, STORE_UNKNOWN, UNPROCESSABLE
 from service.ledger.state import View
 
 
 def store_problem(view: View) -> ProblemError | None:
     """A store that isn't one of the merchant's is a contradiction, not a refusal."""
     if view.store is None:
-        reason = Reason("store_unknown", "The merchant has no such store.", path="$.store_id")
+        reason = because(STORE_UNKNOWN, path="$.store_id")
         return ProblemError(UNPROCESSABLE, reasons=[reason])
     return None
 

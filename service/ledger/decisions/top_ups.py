@@ -1,10 +1,10 @@
 """Top up: principal for what was paid, bonus by the ladder, each a lot with its own expiry."""
 
 from schemas.problems import Reason
-from service.kernel.problems import ProblemError
+from service.kernel.problems import ProblemError, because
 from service.ledger.commands import Command, TopUp
 from service.ledger.decisions.movement import lapse, moved, spendable, state_reasons
-from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected, because
+from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected
 from service.ledger.decisions.stores import store_problem, store_reasons
 from service.ledger.reasons import CARD_NOT_FOUND, CURRENCY_MISMATCH, MAX_BALANCE, OPERATION_REFUSED
 from service.ledger.state import Card, Change, Lot, Posting, View

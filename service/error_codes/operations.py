@@ -1,0 +1,39 @@
+"""The list of error codes, from the codes the service defines and the routes that declare them.
+
+English stands with the code, Chinese in `zh.toml`; a code without it is a mistake at start.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from importlib.resources import files
+
+from schemas.error_codes import ErrorCode, ErrorCodeList, ReasonCode, Text
+from service.kernel.http import Route, errors_of
+from service.kernel.problems import CODES, REASONS, Code
+
+
+def listed(routes: Sequence[Route]) -> ErrorCodeList:
+    """All codes, each with the operations that can answer it. Raises KeyError for one unknown."""
+    zh = tomllib.loads(files("service.error_codes").joinpath("zh.toml").read_text("utf-8"))
+    unknown = zh["codes"].keys() - CODES.keys() | zh["reasons"].keys() - REASONS.keys()
+    if unknown:
+        raise KeyError(f"zh.toml explains what is not there: {sorted(unknown)}")
+    return ErrorCodeList(
+        data=[_code(CODES[name], zh["codes"][name], routes) for name in sorted(CODES)],
+        reasons=[
+            ReasonCode(name, Text(REASONS[name].mend, zh["reasons"][name]))
+            for name in sorted(REASONS)
+        ],
+    )
+
+
+def _code(code: Code, zh: dict[str, str], routes: Sequence[Route]) -> ErrorCode:
+    operations = [route.operation_id for route in routes if code in errors_of(route)]
+    return ErrorCode(
+        code=code.code,
+        status=code.status,
+        meaning=Text(code.title, zh["meaning"]),
+        mend=Text(code.mend, zh["mend"]),
+        retry=code.retry,
+        operations=sorted(operations),
+    )
