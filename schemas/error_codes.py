@@ -10,8 +10,8 @@ from schemas.problems import Retry
 class Text(Struct):
     """The same in English and in Chinese."""
 
-    en: str
-    zh: str
+    en: Annotated[str, Meta(description="English.")]
+    zh: Annotated[str, Meta(description="Chinese, simplified.")]
 
 
 class ErrorCode(Struct):
@@ -21,7 +21,7 @@ class ErrorCode(Struct):
     status: Annotated[int, Meta(ge=400, le=599, description="The HTTP status it comes with.")]
     meaning: Text
     mend: Text
-    retry: Retry
+    retry: Annotated[Retry, Meta(description="Whether to send again, and under which key.")]
     operations: Annotated[list[str], Meta(description="The operation ids that can answer it.")]
 
 

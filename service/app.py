@@ -16,6 +16,7 @@ from litestar.types import ASGIApp
 from msgspec.structs import replace
 
 import service.cards.routes
+import service.docs.routes
 import service.error_codes.routes
 import service.merchants.routes
 import service.redemptions.routes
@@ -23,6 +24,7 @@ import service.reversals.routes
 import service.templates.routes
 import service.top_ups.routes
 from service import health
+from service.docs import pages as docs
 from service.error_codes import operations as error_codes
 from service.kernel import database, errors, logs, metrics, openapi, orphan
 from service.kernel.auth import Credential
@@ -86,7 +88,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     settings = settings or load()
     logs.configure(settings.log_level, access=False)
     return Litestar(
-        route_handlers=[*handlers(), *health.UNDOCUMENTED],
+        route_handlers=[*handlers(), *health.UNDOCUMENTED, *service.docs.routes.HANDLERS],
         lifespan=[functools.partial(_parts, settings)],
         exception_handlers=errors.exception_handlers(),
         openapi_config=None,
@@ -133,6 +135,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
     async def authenticate(token: Token) -> Credential | None:
         return await terms.credential(token.merchant_id, token.secret_hash)
 
+    codes = error_codes.listed(declared())
     app.state.update(
         {
             "pool": pool,
@@ -141,7 +144,8 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "writer": writer,
             "authenticate": authenticate,
             "openapi": openapi_text().encode("utf-8"),
-            "error_codes": msgspec.json.encode(error_codes.listed(declared())),
+            "error_codes": msgspec.json.encode(codes),
+            "pages": docs.pages(codes),
         }
     )
     _calm_collector()

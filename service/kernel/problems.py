@@ -89,7 +89,7 @@ def render(
     """A problem as JSON bytes."""
     return msgspec.json.encode(
         Problem(
-            type=f"/errors/{code.code}",
+            type=f"/docs/errors#{code.code}",
             title=code.title,
             status=code.status,
             code=code.code,

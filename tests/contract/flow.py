@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any
 
 from service import app
+from service.kernel.paging import encode_cursor
 from tests.harness import server as servers
 from tests.harness import tenant as tenants
 from tests.harness.client import Client
@@ -124,6 +125,8 @@ def invented(answers: dict[str, Any]) -> dict[str, Any]:
         return found[1] + EXAMPLE_BODY + LAST_CHARACTERS[known.index(found[0])]
 
     text = ID.sub(renamed, text)
+    cursor = encode_cursor(f"tpl{EXAMPLE_BODY}{LAST_CHARACTERS[0]}")
+    text = re.sub(r'"next_cursor": "[^"]+"', f'"next_cursor": "{cursor}"', text)
     text = re.sub(r"\b(20\d\d)-", lambda year: f"{int(year[1]) - AHEAD_YEARS}-", text)
     return dict(json.loads(text))
 

@@ -186,7 +186,7 @@ def test_more_than_was_declared_is_seen() -> None:
 )
 def test_a_problem_its_route_does_not_declare_is_seen(code: str, status: int, fault: str) -> None:
     problem = {
-        "type": f"/errors/{code}", "title": "x", "status": status, "code": code, "detail": "x",
+        "type": f"/docs/errors#{code}", "title": "x", "status": status, "code": code, "detail": "x",
         "request_id": "req_1", "outcome": "not_applied", "retry": "no", "reasons": [],
     }  # fmt: skip
     headers = {"content-type": "application/problem+json", "x-request-id": "req_1"}

@@ -1,0 +1,121 @@
+"""The pages of the documentation, made once at start: guides, error codes, the contract to try out.
+
+They load nothing from anywhere else: a till's network often reaches Kafang alone.
+"""
+
+from html import escape
+from importlib.resources import files
+from string import Template
+
+from markdown_it import MarkdownIt
+
+from schemas.error_codes import ErrorCode, ErrorCodeList, Text
+from service.kernel.http import Answer
+
+HTML = "text/html; charset=utf-8"
+# The name of a file in guides/ -> what the navigation calls it.
+GUIDES = {
+    "pos": "Quick start: till",
+    "mini-program": "Quick start: mini-program",
+    "idempotency": "Retries and time-outs",
+    "money": "Money",
+    "versioning": "Versions",
+}
+ASSETS = {
+    "docs.css": "text/css; charset=utf-8",
+    "docs.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+}
+LAYOUT = Template("""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title · Kafang</title>
+<link rel="icon" href="data:,">
+$styles
+<nav><strong>Kafang 卡坊</strong>$links</nav>
+<main class="$kind">$body</main>
+$scripts
+</html>
+""")
+PLAIN = '<link rel="stylesheet" href="/docs/assets/docs.css">'
+INTERACTIVE = '<link rel="stylesheet" href="/docs/assets/swagger-ui.css">' + PLAIN
+SCRIPTS = "".join(
+    f'<script src="/docs/assets/{name}"></script>' for name in ("swagger-ui-bundle.js", "docs.js")
+)
+
+
+def pages(codes: ErrorCodeList) -> dict[str, Answer]:
+    """Every page and asset, by its path."""
+    folder = files("service.docs")
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    found = {"/docs": _contract(), "/docs/errors": _page("errors", "Error codes", _errors(codes))}
+    for name, title in GUIDES.items():
+        text = folder.joinpath("guides", f"{name}.md").read_text("utf-8")
+        found[f"/docs/{name}"] = _page(name, title, markdown.render(text))
+    for name, media_type in ASSETS.items():
+        body = folder.joinpath("assets", name).read_bytes()
+        found[f"/docs/assets/{name}"] = Answer(200, body, media_type=media_type)
+    return found
+
+
+def _page(name: str, title: str, body: str) -> Answer:
+    text = LAYOUT.substitute(
+        title=escape(title), styles=PLAIN, links=_links(name), kind="", body=body, scripts=""
+    )
+    return Answer(200, text.encode("utf-8"), media_type=HTML)
+
+
+def _contract() -> Answer:
+    text = LAYOUT.substitute(
+        title="API",
+        styles=INTERACTIVE,
+        links=_links(""),
+        kind="wide",
+        body='<div id="swagger-ui"></div>',
+        scripts=SCRIPTS,
+    )
+    return Answer(200, text.encode("utf-8"), media_type=HTML)
+
+
+def _links(current: str) -> str:
+    names = {"": "API"} | GUIDES | {"errors": "Error codes"}
+    return "".join(_link(name, title, name == current) for name, title in names.items())
+
+
+def _link(name: str, title: str, here: bool) -> str:
+    path = f"/docs/{name}".rstrip("/")
+    mark = ' aria-current="page"' if here else ""
+    return f'<a href="{path}"{mark}>{escape(title)}</a>'
+
+
+def _errors(codes: ErrorCodeList) -> str:
+    problems = "".join(_problem(code) for code in codes.data)
+    reasons = "".join(
+        f'<tr id="{reason.code}"><td><code>{reason.code}</code></td>'
+        f"<td>{_both(reason.meaning)}</td></tr>"
+        for reason in codes.reasons
+    )
+    return (
+        "<h1>Error codes</h1><p>Switch on <code>code</code>, and on <code>outcome</code> and "
+        "<code>retry</code> where you don't know it. The same list for machines: "
+        '<a href="/v1/error-codes">/v1/error-codes</a>.</p>'
+        "<table><thead><tr><th>Code</th><th>Status</th><th>Meaning</th><th>How to mend it</th>"
+        f"<th>Retry</th></tr></thead><tbody>{problems}</tbody></table>"
+        "<h2>Reasons</h2><p>They come inside a problem, all that apply at once.</p>"
+        "<table><thead><tr><th>Code</th><th>Meaning and how to mend it</th></tr></thead>"
+        f"<tbody>{reasons}</tbody></table>"
+    )
+
+
+def _problem(code: ErrorCode) -> str:
+    return (
+        f'<tr id="{code.code}"><td><code>{code.code}</code></td><td>{code.status}</td>'
+        f"<td>{_both(code.meaning)}</td><td>{_both(code.mend)}</td>"
+        f"<td><code>{code.retry}</code></td></tr>"
+    )
+
+
+def _both(text: Text) -> str:
+    return f'{escape(text.en)}<br><span lang="zh">{escape(text.zh)}</span>'
