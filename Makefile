@@ -31,13 +31,19 @@ help: ## explain the targets (this text)
 	$(PYTHON) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
+# Node comes from the environment; what the TypeScript client is made with is pinned by hash too.
+NODE_CHECK := tests/clients/typescript
+.venv/.node: .venv/.stamp $(NODE_CHECK)/package-lock.json
+	cd $(NODE_CHECK) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --silent --ignore-scripts
+	@touch $@
+
 run: .venv/.stamp ## start Kafang and, without DATABASE_URL, its own PostgreSQL (ARGS='--help')
 	$(PYTHON) -m service run $(ARGS)
 
 demo: .venv/.stamp ## walk through a merchant's day against a fresh server
 	$(PYTHON) -m tests.demo $(ARGS)
 
-test: .venv/.stamp ## run the test suite (ARGS='tests/ledger -k transfer')
+test: .venv/.stamp .venv/.node ## run the test suite (ARGS='tests/ledger -k transfer')
 	$(PYTHON) -m pytest $(ARGS)
 
 bench: .venv/.stamp ## measure throughput and latency

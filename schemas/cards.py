@@ -29,7 +29,9 @@ class CardCreate(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Issue one card of a published template; the number is made by the server."""
 
     template_id: Id
-    activate: Annotated[bool, Meta(description="Activate at once, as a virtual card is.")] = False
+    activate: Annotated[
+        bool, Meta(description="true: active at once, as a virtual card is. false if left out.")
+    ] = False
 
 
 class CardAction(Struct, forbid_unknown_fields=True, omit_defaults=True):

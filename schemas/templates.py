@@ -20,7 +20,7 @@ DrawdownPolicy = Annotated[
     Literal["bonus_first", "principal_first", "pro_rata"],
     Meta(
         description="Which account pays first; pro_rata: both, in proportion to what they hold. "
-        "Inside an account the lot that expires first pays first."
+        "Inside an account the lot that expires first pays first. bonus_first if left out."
     ),
 ]
 
@@ -55,7 +55,7 @@ class StoreScope(Struct, forbid_unknown_fields=True):
 
     mode: Annotated[
         Literal["all", "include", "exclude"],
-        Meta(description="include: only at `ids`. exclude: everywhere but at `ids`."),
+        Meta(description="include: only at `ids`. exclude: everywhere but at `ids`. all if left out."),
     ] = "all"
     ids: Annotated[list[Id], Meta(max_length=5000, description="Stores.")] = field(
         default_factory=list

@@ -36,6 +36,8 @@ from service.ledger.terms import Terms
 from service.ledger.writer import Writer
 from service.settings import Settings, check_secret, load
 
+# The contract's: what breaks a client raises its minor part, from 1.0 on its major part.
+VERSION = "0.1.0"
 DESCRIPTION = """Kafang issues and redeems stored-value cards.
 
 Amounts are integers in minor units with their currency. Every write that moves value needs an
@@ -70,7 +72,7 @@ def document() -> dict[str, Any]:
     routes = [
         replace(route, example_answer=answers.get(route.operation_id)) for route in declared()
     ]
-    return openapi.document(routes, "Kafang", "1.0", DESCRIPTION)
+    return openapi.document(routes, "Kafang", VERSION, DESCRIPTION)
 
 
 def openapi_text() -> str:

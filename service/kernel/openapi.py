@@ -107,6 +107,9 @@ def _schemas(routes: Sequence[Route]) -> tuple[dict[Any, Any], dict[str, Any]]:
     for component in components.values():
         if "description" in component:
             component["description"] = cleandoc(component["description"])
+        for field in component["properties"].values():
+            # Generators take a field with a default for one that is always there, and demand it.
+            field.pop("default", None)
     return dict(zip(wanted, references, strict=True)), components
 
 
@@ -202,15 +205,16 @@ def _shared_name(codes: list[Code]) -> str:
 def _refusal(status: int, codes: list[Code], references: dict[Any, Any]) -> dict[str, Any]:
     names = ["X-Request-Id"]
     names += ["WWW-Authenticate"] * (status == 401) + ["Retry-After"] * (status == 503)
-    named = {"properties": {"code": {"enum": [code.code for code in codes]}}}
     return {
         "description": "\n".join(
             f"- `{code.code}`: {code.title}. {code.mend} Retry: {code.retry}." for code in codes
         ),
+        "x-codes": [code.code for code in codes],
         "headers": _headers(names),
         "content": {
             problems.MEDIA_TYPE: {
-                "schema": {"allOf": [references[Problem], named]},
+                # One schema for all: a client made from the contract has one type for problems.
+                "schema": references[Problem],
                 "examples": {
                     code.code: {"$ref": f"#/components/examples/{code.code}"} for code in codes
                 },
