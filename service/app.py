@@ -23,7 +23,7 @@ import service.redemptions.routes
 import service.reversals.routes
 import service.templates.routes
 import service.top_ups.routes
-from service import health
+from service import demo_tenant, health
 from service.docs import pages as docs
 from service.error_codes import operations as error_codes
 from service.kernel import database, errors, logs, metrics, openapi, orphan
@@ -99,6 +99,12 @@ def create_app(settings: Settings | None = None) -> Litestar:
     )
 
 
+def _to_try_out(settings: Settings) -> str:
+    """The contract whose examples run: with the demo tenant's ids, where there is one."""
+    demo = demo_tenant.read(settings.data_dir) if settings.demo else None
+    return demo.placed_into(openapi_text()) if demo else openapi_text()
+
+
 @asynccontextmanager
 async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
     """Open what a worker needs, refuse an unsafe database, close in reverse."""
@@ -147,7 +153,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "authenticate": authenticate,
             "openapi": openapi_text().encode("utf-8"),
             "error_codes": msgspec.json.encode(codes),
-            "pages": docs.pages(codes),
+            "pages": docs.pages(codes, _to_try_out(settings)),
         }
     )
     _calm_collector()

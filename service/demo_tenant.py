@@ -16,9 +16,9 @@ from msgspec import Struct
 from schemas.templates import CardTemplateCreate, Numbering, TopUpStep
 from service.api_keys import operations as api_keys
 from service.kernel import database, tokens
-from service.kernel.ids import new_id
+from service.kernel.ids import example_id, new_id
 from service.ledger.batch import Settled
-from service.ledger.commands import Command, Intent, Issue, TopUp
+from service.ledger.commands import Command, Intent, Issue, Redeem, TopUp
 from service.ledger.door import Keys
 from service.ledger.terms import Terms
 from service.ledger.writer import Writer
@@ -39,33 +39,64 @@ RULES = CardTemplateCreate(
 )
 
 
+FACTS = "demo.json"
+# The card number in the contract's examples.
+EXAMPLE_NUMBER = "8800123412341237"
+
+
 class DemoTenant(Struct):
-    """What a newcomer needs to try everything; the keys are in files of their own."""
+    """What a newcomer needs to try everything; the keys are in files of their own.
+
+    `dormant_card_id` can be activated, `sale_id` refunded, `mistaken_sale_id` voided on its day.
+    """
 
     merchant_id: str
     store_id: str
     template_id: str
     card_id: str
     card_number: str
+    dormant_card_id: str = ""
+    sale_id: str = ""
+    mistaken_sale_id: str = ""
+
+    def placed_into(self, contract: str) -> str:
+        """The contract with examples that name this tenant's things instead of invented ones."""
+        for invented, own in (
+            (example_id("sto"), self.store_id),
+            (example_id("tpl"), self.template_id),
+            (example_id("crd"), self.card_id),
+            (example_id("crd", 1), self.dormant_card_id),
+            (example_id("rdm"), self.sale_id),
+            (example_id("rdm", 1), self.mistaken_sale_id),
+            (EXAMPLE_NUMBER, self.card_number),
+        ):
+            contract = contract.replace(invented, own or invented)
+        return contract
+
+
+def read(data_dir: str) -> DemoTenant | None:
+    """The demo tenant of a data folder; None when there is none."""
+    file = Path(data_dir) / FACTS
+    return msgspec.json.decode(file.read_bytes(), type=DemoTenant) if file.exists() else None
 
 
 def serving(settings: Settings) -> str:
     """Where it serves, in one line."""
     base = f"http://{settings.host}:{settings.port}"
-    return f"Kafang serves {base}   (contract: {base}/openapi.json)"
+    return f"Kafang serves {base}   (documentation: {base}/docs)"
 
 
 def welcome(settings: Settings) -> str:
     """Make the demo tenant on a first start, and say what to do next."""
     folder = Path(settings.data_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "demo.json"
-    if not file.exists():
+    file = folder / FACTS
+    demo = read(settings.data_dir)
+    if demo is None:
         demo, pos_key, merchant_key = asyncio.run(_make(settings))
         _keep(folder / "demo_pos_key", pos_key)
         _keep(folder / "demo_merchant_key", merchant_key)
         _keep(file, msgspec.json.encode(demo).decode("utf-8"))
-    demo = msgspec.json.decode(file.read_bytes(), type=DemoTenant)
     base = f"http://{settings.host}:{settings.port}"
     till_key = folder / "demo_pos_key"
     return "\n".join(
@@ -122,21 +153,41 @@ async def _make(settings: Settings) -> tuple[DemoTenant, str, str]:
         async with database.tenant(pool, merchant.merchant_id) as connection:
             template = await templates.publish(connection, merchant.merchant_id, RULES)
         card_id, number = new_id("crd"), new_number("8800", 16, secrets.randbelow)
-        for intent, scope in (
-            (Issue(template.id, card_id, number, True), "cards:write"),
-            (TopUp(300_000, "CNY", "cash", None), "top_ups:write"),
-        ):
-            await _perform(terms, writer, office.token, intent, scope, number, store.store_id)
+        dormant, spent = (new_number("8800", 16, secrets.randbelow) for _ in range(2))
+        steps: tuple[tuple[Intent, str, str], ...] = (
+            (Issue(template.id, card_id, number, True), "cards:write", number),
+            (TopUp(300_000, "CNY", "cash", None), "top_ups:write", number),
+            (Issue(template.id, new_id("crd"), dormant, False), "cards:write", dormant),
+            (Issue(template.id, new_id("crd"), spent, True), "cards:write", spent),
+            (TopUp(20_000, "CNY", "cash", None), "top_ups:write", spent),
+            (_sale("demo-1"), "redemptions:write", spent),
+            (_sale("demo-2"), "redemptions:write", spent),
+        )
+        made = [
+            await _perform(terms, writer, office.token, intent, scope, card, store.store_id)
+            for intent, scope, card in steps
+        ]
     finally:
         await writer.close()
         await pool.close()
-    demo = DemoTenant(merchant.merchant_id, store.store_id, template.id, card_id, number)
+    _, _, dormant_id, _, _, sale_id, mistaken_id = made
+    demo = DemoTenant(
+        merchant.merchant_id,
+        store.store_id,
+        template.id,
+        card_id,
+        number,
+        dormant_id,
+        sale_id,
+        mistaken_id,
+    )
     return demo, pos.token, office.token
 
 
 async def _perform(
     terms: Terms, writer: Writer, key: str, intent: Intent, scope: str, number: str, store_id: str
-) -> None:
+) -> str:
+    """Send an intent through the writer; the id in its answer."""
     token = tokens.parse(key)
     assert token is not None
     credential = await terms.credential(token.merchant_id, token.secret_hash)
@@ -156,6 +207,11 @@ async def _perform(
     )
     if not isinstance(settled, Settled) or settled.status != 201:
         raise RuntimeError(f"the demo tenant could not be made: {settled}")
+    return str(msgspec.json.decode(settled.body)["id"])
+
+
+def _sale(request_no: str) -> Redeem:
+    return Redeem(request_no, 8_800, "CNY", [], True, None, None)
 
 
 def _keep(file: Path, text: str) -> None:

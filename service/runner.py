@@ -91,7 +91,9 @@ def run(_: argparse.Namespace, settings: Settings) -> None:
         asyncio.run(prepare_schema(urls))
         asyncio.run(_require_sound(urls.app, settings))
         own_database = not settings.database_url
-        settings = msgspec.structs.replace(settings, database_url=urls.app, migration_url="")
+        settings = msgspec.structs.replace(
+            settings, database_url=urls.app, migration_url="", demo=own_database
+        )
         os.environ.update(environment_of(settings))
         os.environ[MULTIPROCESS_DIR] = metrics_dir
         os.environ.pop("KAFANG_MIGRATION_URL", None)

@@ -48,6 +48,8 @@ class Settings(Struct, frozen=True):
     # "unavailable".
     patience_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    # Set by `run`: the demo tenant in data_dir is one of this database.
+    demo: bool = False
     # Development only: serve on a database that could lose an acknowledged commit.
     allow_unsafe_durability: bool = False
 

@@ -183,7 +183,7 @@ def test_only_its_own_database_gets_a_demo_merchant(tmp_path: Path) -> None:
     text = runner.greeting(nowhere, own_database=False)
     assert (
         text
-        == "Kafang serves http://127.0.0.1:8321   (contract: http://127.0.0.1:8321/openapi.json)"
+        == "Kafang serves http://127.0.0.1:8321   (documentation: http://127.0.0.1:8321/docs)"
     )
     assert not list(tmp_path.iterdir())
     with pytest.raises(ConnectionRefusedError):

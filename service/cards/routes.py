@@ -12,6 +12,7 @@ from schemas.cards import (
 from service.cards import operations
 from service.kernel import problems
 from service.kernel.http import Route, handler
+from service.kernel.ids import example_id
 from service.kernel.paging import Paging
 from service.ledger import reasons
 
@@ -38,7 +39,7 @@ ISSUE = Route(
     answers={201: IssuedCard},
     idempotent=True,
     errors=WRITE_ERRORS,
-    example_body={"template_id": "tpl_06f2k9v3c0a1b2c3d4e5f6g7h8", "activate": True},
+    example_body={"template_id": example_id("tpl"), "activate": True},
 )
 LOOKUP = Route(
     method="POST",
@@ -65,6 +66,7 @@ READ = Route(
     description="State, balances that can be spent now, and the lots they are made of.",
     answers={200: CardDetail},
     errors=(),
+    example_path={"card_id": example_id("crd")},
 )
 STATEMENT = Route(
     method="GET",
@@ -77,10 +79,11 @@ STATEMENT = Route(
     query=Paging,
     answers={200: Statement},
     errors=(),
+    example_path={"card_id": example_id("crd")},
 )
 
 
-def _action(name: str, summary: str, description: str, scope: str) -> Route:
+def _action(name: str, summary: str, description: str, scope: str, example: str) -> Route:
     return Route(
         method="POST",
         path=f"/v1/cards/{{card_id}}/{name}",
@@ -93,6 +96,7 @@ def _action(name: str, summary: str, description: str, scope: str) -> Route:
         answers={200: Card},
         idempotent=True,
         errors=WRITE_ERRORS,
+        example_path={"card_id": example},
         example_body={"reason": "asked by the holder"},
     )
 
@@ -102,14 +106,18 @@ ACTIVATE = _action(
     "Activate a card",
     "created → active; a validity after activation starts.",
     "cards:write",
+    example_id("crd", 1),
 )
 FREEZE = _action(
     "freeze",
     "Freeze a card",
     "active → frozen: nothing sent after the answer is accepted. Refunds still land.",
     "cards:freeze",
+    example_id("crd"),
 )
-UNFREEZE = _action("unfreeze", "Unfreeze a card", "frozen → active.", "cards:freeze")
+UNFREEZE = _action(
+    "unfreeze", "Unfreeze a card", "frozen → active.", "cards:freeze", example_id("crd")
+)
 
 HANDLERS = [
     handler(ISSUE, operations.issue),

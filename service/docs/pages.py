@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from schemas.error_codes import ErrorCode, ErrorCodeList, Text
 from service.kernel.http import Answer
 
+CONTRACT = "/docs/openapi.json"
 HTML = "text/html; charset=utf-8"
 # The name of a file in guides/ -> what the navigation calls it.
 GUIDES = {
@@ -46,11 +47,15 @@ SCRIPTS = "".join(
 )
 
 
-def pages(codes: ErrorCodeList) -> dict[str, Answer]:
-    """Every page and asset, by its path."""
+def pages(codes: ErrorCodeList, contract: str) -> dict[str, Answer]:
+    """Every page and asset, by its path; the contract is the one to try out."""
     folder = files("service.docs")
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    found = {"/docs": _contract(), "/docs/errors": _page("errors", "Error codes", _errors(codes))}
+    found = {
+        "/docs": _contract(),
+        CONTRACT: Answer(200, contract.encode("utf-8")),
+        "/docs/errors": _page("errors", "Error codes", _errors(codes)),
+    }
     for name, title in GUIDES.items():
         text = folder.joinpath("guides", f"{name}.md").read_text("utf-8")
         found[f"/docs/{name}"] = _page(name, title, markdown.render(text))

@@ -8,6 +8,7 @@ from service.kernel.http import Answer, Route, open_handler
 
 PATHS = [
     "/docs",
+    pages.CONTRACT,
     "/docs/errors",
     *(f"/docs/{name}" for name in pages.GUIDES),
     *(f"/docs/assets/{name}" for name in pages.ASSETS),

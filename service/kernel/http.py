@@ -75,6 +75,7 @@ class Route(Struct, frozen=True):
     query: Any = None
     idempotent: bool = False
     safe: bool = False
+    example_path: Mapping[str, str] = {}
     example_body: Any = None
     example_answer: Any = None
 

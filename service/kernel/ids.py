@@ -28,6 +28,11 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{_last[1]}{base32(_random80(), 8)}"
 
 
+def example_id(prefix: str, number: int = 0) -> str:
+    """An invented id, for the contract's examples."""
+    return f"{prefix}_06f2k9v3c0a1b2c3d4e5f6g7h{_DIGITS[8 + number]}"
+
+
 def _random80() -> int:
     global _random
     if not _random:

@@ -55,7 +55,6 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
         "minLength": 8,
         "maxLength": 128,
         "pattern": "^[!-~][ -~]*[!-~]$",
-        "examples": ["POS12-20260301-000481-1"],
     },
 }
 BEARER: dict[str, Any] = {
@@ -91,7 +90,6 @@ def document(routes: Sequence[Route], title: str, version: str, description: str
             "examples": _problem_examples(routes),
             "responses": _shared_refusals(routes, references),
             "headers": HEADERS,
-            "parameters": {"IdempotencyKey": IDEMPOTENCY_KEY},
             "securitySchemes": {"bearer": BEARER},
         },
     }
@@ -107,10 +105,14 @@ def _schemas(routes: Sequence[Route]) -> tuple[dict[Any, Any], dict[str, Any]]:
     for component in components.values():
         if "description" in component:
             component["description"] = cleandoc(component["description"])
-        for field in component["properties"].values():
+    named = dict(zip(wanted, references, strict=True))
+    queries = {_name(named[query]) for query in _queries(routes)}
+    for name, component in components.items():
+        if name not in queries:
             # Generators take a field with a default for one that is always there, and demand it.
-            field.pop("default", None)
-    return dict(zip(wanted, references, strict=True)), components
+            for field in component["properties"].values():
+                field.pop("default", None)
+    return named, components
 
 
 def _operation(
@@ -142,7 +144,8 @@ def _parameters(
         schema = {"type": "string"}
         if name.endswith("_id"):
             schema["pattern"] = f"^{PATTERN.pattern}$"
-        yield {"name": name, "in": "path", "required": True, "schema": schema}
+        parameter = {"name": name, "in": "path", "required": True, "schema": schema}
+        yield parameter | {"example": route.example_path[name]}
     if route.query is not None:
         query = components[_name(references[route.query])]
         for name, schema in query["properties"].items():
@@ -152,7 +155,8 @@ def _parameters(
                 parameter["description"] = schema.pop("description")
             yield parameter | {"schema": schema}
     if route.idempotent:
-        yield {"$ref": "#/components/parameters/IdempotencyKey"}
+        # One for each operation: an example key that another operation used would be refused.
+        yield IDEMPOTENCY_KEY | {"example": f"{route.operation_id}-20260301-000481"}
 
 
 def _answers(route: Route, references: dict[Any, Any]) -> dict[str, Any]:

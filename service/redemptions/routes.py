@@ -1,6 +1,8 @@
 """Redemptions over HTTP: quote, redeem, look up, refund, void."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from schemas.common import Id, RequestNo
 from schemas.redemptions import (
@@ -15,6 +17,7 @@ from schemas.redemptions import (
 )
 from service.kernel import problems
 from service.kernel.http import Route, handler
+from service.kernel.ids import example_id
 from service.ledger import reasons
 from service.redemptions import operations
 
@@ -30,6 +33,7 @@ _BASKET = {
     "request_no": "POS12-20260301-000481",
     "amount": {"value": 8800, "currency": "CNY"},
     "sources": [{"card_number": "8800123412341237"}],
+    "store_id": example_id("sto"),
     "lines": [
         {
             "line_id": "1",
@@ -50,7 +54,7 @@ class ByRequestNo(Struct, forbid_unknown_fields=True):
     """Which redemption a till asks after."""
 
     request_no: RequestNo
-    store_id: Id | None = None
+    store_id: Annotated[Id | None, Meta(examples=[example_id("sto")])] = None
 
 
 CREATE = Route(
@@ -87,7 +91,7 @@ QUOTE = Route(
     body=QuoteRequest,
     safe=True,
     answers={200: Quote},
-    example_body={name: _BASKET[name] for name in ("amount", "sources", "lines")},
+    example_body={name: _BASKET[name] for name in ("amount", "sources", "store_id", "lines")},
     errors=(
         reasons.CARD_NOT_FOUND,
         problems.NOT_FOUND,
@@ -119,6 +123,7 @@ READ = Route(
     description="As it is now, with what has been refunded.",
     answers={200: Redemption},
     errors=(reasons.STORE_NOT_ALLOWED,),
+    example_path={"redemption_id": example_id("rdm")},
 )
 REFUND = Route(
     method="POST",
@@ -132,6 +137,7 @@ REFUND = Route(
     body=RefundCreate,
     answers={201: Refund},
     idempotent=True,
+    example_path={"redemption_id": example_id("rdm")},
     example_body={"amount": {"value": 3000, "currency": "CNY"}, "reason": "one item returned"},
     errors=(reasons.REFUND_REFUSED, *WRITE_ERRORS),
 )
@@ -146,6 +152,7 @@ VOID = Route(
     body=VoidCreate,
     answers={201: Refund},
     idempotent=True,
+    example_path={"redemption_id": example_id("rdm", 1)},
     example_body={"reason": "wrong card"},
     errors=(reasons.REFUND_REFUSED, *WRITE_ERRORS),
 )

@@ -2,6 +2,7 @@
 
 from schemas.templates import CardTemplate, CardTemplateCreate, CardTemplateList
 from service.kernel.http import Route, handler
+from service.kernel.ids import example_id
 from service.kernel.paging import Paging
 from service.ledger import reasons
 from service.templates import operations
@@ -39,6 +40,7 @@ READ = Route(
     description="Its latest published version.",
     answers={200: CardTemplate},
     errors=(),
+    example_path={"template_id": example_id("tpl")},
 )
 LIST = Route(
     method="GET",

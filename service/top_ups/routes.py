@@ -3,6 +3,7 @@
 from schemas.top_ups import TopUp, TopUpCreate
 from service.kernel import problems
 from service.kernel.http import Answer, Call, Route, handler, object_id
+from service.kernel.ids import example_id
 from service.ledger import door, reasons
 from service.ledger.commands import TopUp as TopUpIntent
 
@@ -29,10 +30,12 @@ CREATE = Route(
         reasons.UNPROCESSABLE,
         reasons.MERCHANT_SUSPENDED,
     ),
+    example_path={"card_id": example_id("crd")},
     example_body={
         "amount": {"value": 30000, "currency": "CNY"},
         "tender": "wechat_pay",
         "payment_reference": "4200002026030100481",
+        "store_id": example_id("sto"),
     },
 )
 

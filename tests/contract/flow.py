@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any
 
 from service import app
+from service.kernel.ids import example_id
 from service.kernel.paging import encode_cursor
 from tests.harness import server as servers
 from tests.harness import tenant as tenants
@@ -23,18 +24,17 @@ ROUTES = {route.operation_id: route for route in app.declared()}
 # A test clock only goes forward: the walk is ten years ahead of what the examples show.
 START, AHEAD_YEARS = "2036-03-01T06:15:00Z", 10
 ID = re.compile(r"\b([a-z]{3})_[0-9a-v]{26}\b")
-EXAMPLE_BODY = "_06f2k9v3c0a1b2c3d4e5f6g7h"
 EXAMPLE_NUMBER = "8800123412341237"
 EXAMPLE_TOKEN = "AAABnKZcMqAAAAAAAAAiYA2v0bQ1V4mJ8rXkT7yHc9w="  # invented
-LAST_CHARACTERS = "89abcdefghijklmnopqrstuv01234567"
 
 
 class Walk:
     """Sends examples and keeps the first answer of each operation."""
 
-    def __init__(self, office: Client, pos: Client) -> None:
+    def __init__(self, office: Client, pos: Client, store_id: str) -> None:
         self.office = office
         self.pos = pos
+        self.store = {"store_id": store_id}
         self.answers: dict[str, Any] = {}
         self._keys = count(1)
 
@@ -49,7 +49,8 @@ class Walk:
             answer = await client.get(path)
         else:
             key = f"POS12-20260301-{next(self._keys):06d}-1" if route.idempotent else None
-            answer = await client.post(path, {**route.example_body, **(body or {})}, key)
+            store = self.store if "store_id" in route.example_body else {}
+            answer = await client.post(path, {**route.example_body, **store, **(body or {})}, key)
         if answer.status not in route.answers:
             raise RuntimeError(f"{operation_id}: {answer.status} {answer.body!r}")
         self.answers.setdefault(operation_id, answer.json())
@@ -62,7 +63,7 @@ async def walk(server: Server, tenant: Tenant) -> dict[str, Any]:
     pos = Client(server.host, server.port, tenant.pos_keys[0])
     async with office, pos:
         assert (await office.post("/v1/test-clock", {"now": START})).status == 200
-        steps = Walk(office, pos)
+        steps = Walk(office, pos, tenant.store_ids[0])
         card_id, number = await _card(steps)
         await _sales(steps, card_id, number)
         await steps.send("freeze_card", card_id=card_id)
@@ -101,7 +102,7 @@ async def _sales(steps: Walk, card_id: str, number: str) -> None:
     mistaken = {**by_number, "request_no": "POS12-20260301-000482"}
     second = await steps.send("create_redemption", mistaken)
     await steps.send("void_redemption", redemption_id=second["id"])
-    unanswered = {**ROUTES["create_redemption"].example_body, **by_number}
+    unanswered = {**ROUTES["create_redemption"].example_body, **steps.store, **by_number}
     unanswered["request_no"] = "POS12-20260301-000483"
     key = "POS12-20260301-000483-1"
     assert (await steps.pos.post("/v1/redemptions", unanswered, key)).status == 201
@@ -122,10 +123,10 @@ def invented(answers: dict[str, Any]) -> dict[str, Any]:
         known = seen.setdefault(found[1], [])
         if found[0] not in known:
             known.append(found[0])
-        return found[1] + EXAMPLE_BODY + LAST_CHARACTERS[known.index(found[0])]
+        return example_id(found[1], known.index(found[0]))
 
     text = ID.sub(renamed, text)
-    cursor = encode_cursor(f"tpl{EXAMPLE_BODY}{LAST_CHARACTERS[0]}")
+    cursor = encode_cursor(example_id("tpl"))
     text = re.sub(r'"next_cursor": "[^"]+"', f'"next_cursor": "{cursor}"', text)
     text = re.sub(r"\b(20\d\d)-", lambda year: f"{int(year[1]) - AHEAD_YEARS}-", text)
     return dict(json.loads(text))

@@ -49,6 +49,7 @@ FILL = Route(
     errors=(problems.PAYLOAD_TOO_LARGE,),
     body=Cup,
     idempotent=True,
+    example_path={"shelf_id": "she_1"},
     example_body={"size": 250},
     example_answer=Filled("cup_1", Cup(250)),
 )
@@ -63,6 +64,7 @@ LIST = Route(
     answers={200: Filled},
     errors=(),
     query=CupQuery,
+    example_path={"shelf_id": "she_1"},
 )
 ALIVE = Route(
     method="GET",
@@ -128,7 +130,9 @@ def test_a_write(api: dict[str, Any]) -> None:
     assert "`cups:write`" in write["description"]
     path, key = write["parameters"]
     assert path["schema"]["pattern"] == "^[a-z]{3}_[0-9a-v]{26}$"
-    assert key == {"$ref": "#/components/parameters/IdempotencyKey"}
+    assert path["example"] == "she_1"
+    assert (key["name"], key["in"], key["required"]) == ("Idempotency-Key", "header", True)
+    assert key["example"].startswith("fill_cup-"), "no two operations share an example's key"
     body = write["requestBody"]["content"]["application/json"]
     assert body == {"schema": {"$ref": "#/components/schemas/Cup"}, "example": {"size": 250}}
     created = write["responses"]["201"]
@@ -170,9 +174,8 @@ def test_an_error_names_its_codes(api: dict[str, Any]) -> None:
     answer = refusals(api, FILL)["503"]
     assert answer["headers"].keys() == {"X-Request-Id", "Retry-After"}
     content = answer["content"]["application/problem+json"]
-    reference, named = content["schema"]["allOf"]
-    assert reference == {"$ref": "#/components/schemas/Problem"}
-    assert named["properties"]["code"]["enum"] == ["unavailable", "outcome_unknown"]
+    assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+    assert answer["x-codes"] == ["unavailable", "outcome_unknown"]
     example = api["components"]["examples"]["outcome_unknown"]["value"]
     assert (example["status"], example["outcome"], example["retry"]) == (503, "unknown", "same_key")
     assert "`unavailable`" in answer["description"]

@@ -1,6 +1,6 @@
 // The interactive contract. A key you authorize with stays in this browser tab.
 window.ui = SwaggerUIBundle({
-  url: "/openapi.json",
+  url: "/docs/openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
   displayRequestDuration: true,
