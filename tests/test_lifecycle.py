@@ -182,8 +182,7 @@ def test_only_its_own_database_gets_a_demo_merchant(tmp_path: Path) -> None:
     nowhere = Settings(database_url="postgresql://127.0.0.1:1/x", data_dir=str(tmp_path))
     text = runner.greeting(nowhere, own_database=False)
     assert (
-        text
-        == "Kafang serves http://127.0.0.1:8321   (documentation: http://127.0.0.1:8321/docs)"
+        text == "Kafang serves http://127.0.0.1:8321   (documentation: http://127.0.0.1:8321/docs)"
     )
     assert not list(tmp_path.iterdir())
     with pytest.raises(ConnectionRefusedError):
