@@ -70,15 +70,18 @@ def _is_worker(pid: int) -> bool:
 
 
 def start(
-    data_dir: Path, port: int | None = None, settings: Mapping[str, str] | None = None
+    data_dir: Path,
+    port: int | None = None,
+    settings: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
 ) -> Server:
-    """Start and wait until it is ready. `settings` are KAFANG_ environment variables."""
+    """Start in `cwd` and wait until it is ready. `settings` are KAFANG_ environment variables."""
     port = port or free_port()
     log = data_dir / "service.log"
     with log.open("ab") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "service", "run"],
-            cwd=ROOT,
+            cwd=cwd,
             env=_environment(data_dir, port, settings or {}),
             stdout=stream,
             stderr=stream,
@@ -149,11 +152,11 @@ def stop(server: Server, timeout_s: float = 30.0) -> int:
 
 
 @contextmanager
-def running(settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+def running(settings: Mapping[str, str] | None = None, cwd: Path = ROOT) -> Iterator[Server]:
     """A fresh server in a folder of its own that goes away with it."""
     with TemporaryDirectory(prefix="kafang-test-") as folder:
         os.chmod(folder, 0o755)  # noqa: S103  # PostgreSQL's user must enter; secrets inside are 0600
-        server = start(Path(folder), settings=settings)
+        server = start(Path(folder), settings=settings, cwd=cwd)
         try:
             yield server
         finally:
