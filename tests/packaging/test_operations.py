@@ -1,0 +1,58 @@
+"""What is on call's to read names what is there: metrics, settings, commands."""
+
+import configparser
+import json
+import re
+from pathlib import Path
+
+from service.kernel import metrics
+from service.settings import Settings
+from tests.harness.server import ROOT
+
+DEPLOY = ROOT / "docs" / "deploy"
+METRIC = re.compile(r"\bkafang_[a-z_]+")
+ENDS = {
+    "counter": ("_total",),
+    "gauge": ("",),
+    "histogram": ("", "_bucket", "_sum", "_count"),
+}
+
+
+def known_metrics() -> set[str]:
+    """The names of all series, also of those that have counted nothing yet."""
+    metrics.flush()  # opens them
+    families = list(vars(metrics)["_registry"].collect())
+    return {f.name + end for f in families for end in ENDS[f.type]}
+
+
+def expressions(dashboard: Path) -> list[str]:
+    """What the panels ask Prometheus."""
+    panels = json.loads(dashboard.read_text("utf-8"))["panels"]
+    return [target["expr"] for panel in panels for target in panel["targets"]]
+
+
+def test_the_dashboard_asks_for_what_there_is() -> None:
+    asked = expressions(DEPLOY / "grafana-dashboard.json")
+    named = {name for text in asked for name in METRIC.findall(text)}
+    assert len(asked) >= 10
+    assert named <= known_metrics()
+    assert "kafang_no_such_total" not in known_metrics(), "control"
+
+
+def test_the_runbook_names_what_there_is() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    assert set(METRIC.findall(text)) <= known_metrics()
+    settings = {f"KAFANG_{name.upper()}" for name in Settings.__struct_fields__}
+    assert set(re.findall(r"\bKAFANG_[A-Z_]+", text)) <= settings
+    for link in re.findall(r"\]\((deploy/[^)]+)\)", text):
+        assert (ROOT / "docs" / link).is_file(), link
+
+
+def test_the_unit_starts_the_command_with_settings_that_exist() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(DEPLOY / "kafang.service")
+    assert unit["Service"]["ExecStart"].endswith("/kafang run")
+    name = unit["Service"]["Environment"].partition("=")[0]
+    assert name in {f"KAFANG_{field.upper()}" for field in Settings.__struct_fields__}
+    assert unit["Service"]["KillMode"] == "mixed"
