@@ -67,6 +67,7 @@ lint: .venv/.stamp ## style, import arrows, migration hazards, house rules
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/squawk sql/migrations/*.sql
+	$(BIN)/hadolint Dockerfile
 	$(PYTHON) -m pytest -q tests/test_tidy.py
 
 types: .venv/.stamp ## mypy --strict on service, schemas and tests
@@ -92,7 +93,9 @@ openapi: .venv/.stamp ## regenerate openapi/openapi.json
 schema: .venv/.stamp ## regenerate sql/schema.sql from the migrations
 	$(call regenerate,sql/schema.sql,$(GEN_SCHEMA))
 
-lock: .venv/.stamp ## resolve requirements.in into requirements.lock (ARGS='--upgrade')
+lock: .venv/.stamp ## resolve requirements.in into the two lock files (ARGS='--upgrade')
 	$(PYTHON) -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 $(ARGS) \
 	  -o requirements.lock requirements.in
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
+	  -c requirements.lock -o requirements.runtime.lock pyproject.toml

