@@ -18,7 +18,8 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 TOP_LEVEL = frozenset(
     {"service", "schemas", "sql", "tests", "openapi", "docs"}
-    | {"pyproject.toml", "requirements.in", "requirements.lock", "Makefile"}
+    | {"pyproject.toml", "requirements.in", "requirements.lock", "requirements.runtime.lock"}
+    | {"Makefile", "Dockerfile"}
     | {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"}
 )
 # What every noun may import whole; of another noun only `operations`.
@@ -218,7 +219,7 @@ RULES: list[tuple[Rule, Callable[[str], bool]]] = [
     (no_sleep, python_in("service")),
     (no_future_annotations, runtime_annotated),
     (foreign_nouns, python_in("service")),
-    (locked, lambda path: path == "requirements.lock"),
+    (locked, lambda path: path.startswith("requirements.") and path.endswith(".lock")),
     (no_machine_path, any_file),
     (known_top_level, any_file),
 ]
