@@ -52,6 +52,7 @@ def pages(codes: ErrorCodeList, contract: str) -> dict[str, Answer]:
     folder = files("service.docs")
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     found = {
+        "/": _contract(),
         "/docs": _contract(),
         CONTRACT: Answer(200, contract.encode("utf-8")),
         "/docs/errors": _page("errors", "Error codes", _errors(codes)),

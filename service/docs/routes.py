@@ -7,6 +7,7 @@ from service.docs import pages
 from service.kernel.http import Answer, Route, open_handler
 
 PATHS = [
+    "/",
     "/docs",
     pages.CONTRACT,
     "/docs/errors",
@@ -24,7 +25,7 @@ def _route(path: str) -> Route:
     return Route(
         method="GET",
         path=path,
-        operation_id=path.strip("/").replace("/", "_"),
+        operation_id=path.strip("/").replace("/", "_") or "root",
         tag="Operations",
         scope="",
         summary="Documentation",

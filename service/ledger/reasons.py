@@ -10,7 +10,7 @@ CARD_NOT_FOUND = define(
     404,
     "There is no such card",
     "Check the number with the customer. A card that isn't activated yet is answered the same way.",
-    "same_key",
+    "new_key",
 )
 OPERATION_REFUSED = define(
     "operation_refused",

@@ -66,7 +66,7 @@ CREATE = Route(
     summary="Redeem from a card",
     description="Takes the amount from the card, exactly once: store the Idempotency-Key before "
     "you send, and after a time-out send the same request with the same key. "
-    "A 409 is final for its key; all reasons come at once.",
+    "A refusal (409, retry new_key) is final for its key; all reasons come at once.",
     body=RedemptionCreate,
     answers={201: Redemption},
     idempotent=True,

@@ -204,7 +204,7 @@ async def test_who_does_not_hold_a_card_learns_nothing(
         assert len({tuple(sorted(answer.headers)) for answer in answers}) == 1
         problem = answers[0].json()
         assert (problem["code"], problem["reasons"]) == ("card_not_found", [])
-        assert (problem["outcome"], problem["retry"]) == ("not_applied", "same_key")
+        assert (problem["outcome"], problem["retry"]) == ("not_applied", "new_key")
     assert await shop.rows(postgres, tenant.merchant_id) == before
 
 
