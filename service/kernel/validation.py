@@ -41,6 +41,8 @@ _LISTS = (list, tuple, set, frozenset)
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,39})")
 _BOOLS = {"true": True, "false": False}
+# What makes a pattern's `$` mean the very end in Python (schemas/common.py); as decoders quote it.
+ONLY_AT_THE_END = r"(?!\\n)"
 
 
 def body(raw: bytes, wanted: Any) -> Any:
@@ -183,7 +185,7 @@ def _leaf(value: Any, wanted: Any, path: str) -> Iterator[Reason]:
 
 def _reason(error: msgspec.ValidationError, path: str, allowed: list[str] | None = None) -> Reason:
     """A decoder's complaint; what it says of a place inside the value goes into the path."""
-    message, _, place = str(error).partition(" - at `$")
+    message, _, place = str(error).replace(ONLY_AT_THE_END, "").partition(" - at `$")
     path += place.rstrip("`")[:MAX_MESSAGE]
     return because(INVALID_VALUE, f"{message[:MAX_MESSAGE]}.", path=path, allowed=allowed)
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
+from schemas.cards import CardLookup
 from service.kernel import validation
 from service.kernel.problems import ProblemError
 
@@ -136,6 +137,12 @@ def test_an_integer_is_written_as_one_and_within_its_limits(number: str) -> None
 def test_a_rule_over_fields_speaks_beside_other_problems() -> None:
     raw = with_field("window", {"opens": 9, "closes": 9}).replace(b'"CNY"', b"1")
     assert places(raw) == [("invalid_value", "$.amount.currency"), ("invalid_value", "$.window")]
+
+
+def test_a_pattern_is_told_as_a_person_writes_it() -> None:
+    body = b'{"card_number": "12-3456789"}'
+    (reason,) = refusal(body, CardLookup).reasons
+    assert reason.message == "Expected `str` matching regex '^[0-9]{8,32}$'."
 
 
 def test_an_enumeration_says_what_it_allows() -> None:
