@@ -45,8 +45,12 @@ class Line(Struct, forbid_unknown_fields=True, omit_defaults=True):
     quantity: Annotated[int, Meta(ge=1, le=1_000_000, description="Pieces.")]
     list_price: Annotated[Minor, Meta(description="Of one piece, in minor units.")]
     total: Annotated[Minor, Meta(description="Of the line; must add up, in minor units.")]
-    discount: Annotated[Minor, Meta(description="Off the whole line, in minor units; 0 if left out.")] = 0
-    tax: Annotated[Minor, Meta(description="On top of the line; 0 (or left out) when prices include it.")] = 0
+    discount: Annotated[
+        Minor, Meta(description="Off the whole line, in minor units; 0 if left out.")
+    ] = 0
+    tax: Annotated[
+        Minor, Meta(description="On top of the line; 0 (or left out) when prices include it.")
+    ] = 0
     category: Annotated[Label | None, Meta(description="For rules by kind of article.")] = None
 
 

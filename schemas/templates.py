@@ -55,7 +55,9 @@ class StoreScope(Struct, forbid_unknown_fields=True):
 
     mode: Annotated[
         Literal["all", "include", "exclude"],
-        Meta(description="include: only at `ids`. exclude: everywhere but at `ids`. all if left out."),
+        Meta(
+            description="include: only at `ids`. exclude: everywhere but at `ids`. all if left out."
+        ),
     ] = "all"
     ids: Annotated[list[Id], Meta(max_length=5000, description="Stores.")] = field(
         default_factory=list
