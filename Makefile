@@ -17,7 +17,7 @@ OLD_PYTHON := import sys; sys.version_info < (3, 11) and sys.exit( \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run demo test bench crash soak check lint types drift openapi schema lock
+.PHONY: help run demo test clients bench crash soak check lint types drift openapi schema lock
 
 help: ## explain the targets (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ help: ## explain the targets (this text)
 # Node comes from the environment; what the TypeScript client is made with is pinned by hash too.
 NODE_CHECK := tests/clients/typescript
 .venv/.node: .venv/.stamp $(NODE_CHECK)/package-lock.json
-	cd $(NODE_CHECK) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --silent --ignore-scripts
+	cd $(NODE_CHECK) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 run: .venv/.stamp ## start Kafang and, without DATABASE_URL, its own PostgreSQL (ARGS='--help')
@@ -43,8 +43,11 @@ run: .venv/.stamp ## start Kafang and, without DATABASE_URL, its own PostgreSQL 
 demo: .venv/.stamp ## walk through a merchant's day against a fresh server
 	$(PYTHON) -m tests.demo $(ARGS)
 
-test: .venv/.stamp .venv/.node ## run the test suite (ARGS='tests/ledger -k transfer')
+test: .venv/.stamp ## run the test suite (ARGS='tests/ledger -k transfer')
 	$(PYTHON) -m pytest $(ARGS)
+
+clients: .venv/.stamp .venv/.node ## make a TypeScript client from the contract and drive it
+	$(PYTHON) -m pytest tests/clients/check_typescript.py
 
 bench: .venv/.stamp ## measure throughput and latency
 	$(PYTHON) -m tests.bench $(ARGS)
