@@ -253,8 +253,10 @@ async def test_verify_is_clean_on_a_used_database_and_names_a_breach(own: Server
     report = json.loads(kafang(own, "verify", "--json").stdout)
     assert (report["merchants"], report["breaches"]) == (1, [])
     assert report["operations"] >= 5
-    statement = "update card set principal = principal + 1 where merchant_id = $1"
-    await shop.change(own.postgres, demo["merchant_id"], statement, demo["merchant_id"])
+    statement = "update card set principal = principal + 1 where merchant_id = $1 and card_id = $2"
+    await shop.change(
+        own.postgres, demo["merchant_id"], statement, demo["merchant_id"], card.card_id
+    )
     damaged = kafang(own, "verify")
     assert damaged.returncode == 1
     assert "INV-D2" in damaged.stdout
