@@ -99,10 +99,10 @@ def create_app(settings: Settings | None = None) -> Litestar:
     )
 
 
-def _to_try_out(settings: Settings) -> str:
+def _to_try_out(contract: str, settings: Settings) -> str:
     """The contract whose examples run: with the demo tenant's ids, where there is one."""
     demo = demo_tenant.read(settings.data_dir) if settings.demo else None
-    return demo.placed_into(openapi_text()) if demo else openapi_text()
+    return demo.placed_into(contract) if demo else contract
 
 
 @asynccontextmanager
@@ -143,6 +143,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
     async def authenticate(token: Token) -> Credential | None:
         return await terms.credential(token.merchant_id, token.secret_hash)
 
+    contract = openapi_text()
     codes = error_codes.listed(declared())
     app.state.update(
         {
@@ -151,9 +152,9 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "door_keys": keys,
             "writer": writer,
             "authenticate": authenticate,
-            "openapi": openapi_text().encode("utf-8"),
+            "openapi": contract.encode("utf-8"),
             "error_codes": msgspec.json.encode(codes),
-            "pages": docs.pages(codes, _to_try_out(settings)),
+            "pages": docs.pages(codes, _to_try_out(contract, settings)),
         }
     )
     _calm_collector()

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from schemas.common import EXAMPLE_NUMBER
 from schemas.templates import CardTemplateCreate, Numbering, TopUpStep
 from service.api_keys import operations as api_keys
 from service.kernel import database, tokens
@@ -38,10 +39,7 @@ RULES = CardTemplateCreate(
     top_up_rules=[TopUpStep(30_000, 5_000, "P1Y"), TopUpStep(100_000, 20_000, "P1Y")],
 )
 
-
 FACTS = "demo.json"
-# The card number in the contract's examples.
-EXAMPLE_NUMBER = "8800123412341237"
 
 
 class DemoTenant(Struct):
@@ -152,36 +150,33 @@ async def _make(settings: Settings) -> tuple[DemoTenant, str, str]:
         )
         async with database.tenant(pool, merchant.merchant_id) as connection:
             template = await templates.publish(connection, merchant.merchant_id, RULES)
-        card_id, number = new_id("crd"), new_number("8800", 16, secrets.randbelow)
-        dormant, spent = (new_number("8800", 16, secrets.randbelow) for _ in range(2))
-        steps: tuple[tuple[Intent, str, str], ...] = (
-            (Issue(template.id, card_id, number, True), "cards:write", number),
-            (TopUp(300_000, "CNY", "cash", None), "top_ups:write", number),
-            (Issue(template.id, new_id("crd"), dormant, False), "cards:write", dormant),
-            (Issue(template.id, new_id("crd"), spent, True), "cards:write", spent),
-            (TopUp(20_000, "CNY", "cash", None), "top_ups:write", spent),
-            (_sale("demo-1"), "redemptions:write", spent),
-            (_sale("demo-2"), "redemptions:write", spent),
+        number, dormant, spent = (new_number("8800", 16, secrets.randbelow) for _ in range(3))
+
+        async def made(intent: Intent, scope: str, card: str) -> str:
+            return await _perform(terms, writer, office.token, intent, scope, card, store.store_id)
+
+        async def issued(card: str, *, active: bool) -> str:
+            return await made(Issue(template.id, new_id("crd"), card, active), "cards:write", card)
+
+        card_id = await issued(number, active=True)
+        await made(TopUp(300_000, "CNY", "cash", None), "top_ups:write", number)
+        dormant_id = await issued(dormant, active=False)
+        await issued(spent, active=True)
+        await made(TopUp(20_000, "CNY", "cash", None), "top_ups:write", spent)
+        demo = DemoTenant(
+            merchant_id=merchant.merchant_id,
+            store_id=store.store_id,
+            template_id=template.id,
+            card_id=card_id,
+            card_number=number,
+            dormant_card_id=dormant_id,
+            sale_id=await made(_sale("demo-1"), "redemptions:write", spent),
+            mistaken_sale_id=await made(_sale("demo-2"), "redemptions:write", spent),
         )
-        made = [
-            await _perform(terms, writer, office.token, intent, scope, card, store.store_id)
-            for intent, scope, card in steps
-        ]
+        return demo, pos.token, office.token
     finally:
         await writer.close()
         await pool.close()
-    _, _, dormant_id, _, _, sale_id, mistaken_id = made
-    demo = DemoTenant(
-        merchant.merchant_id,
-        store.store_id,
-        template.id,
-        card_id,
-        number,
-        dormant_id,
-        sale_id,
-        mistaken_id,
-    )
-    return demo, pos.token, office.token
 
 
 async def _perform(

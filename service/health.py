@@ -3,11 +3,10 @@
 import asyncio
 from typing import Any, Literal
 
-import msgspec
 from msgspec import Struct
 
 from service.kernel import metrics
-from service.kernel.http import Answer, Route, open_handler
+from service.kernel.http import Answer, json_answer, open_handler, open_route
 from service.kernel.problems import UNAVAILABLE, ProblemError
 from service.kernel.sql import SQL
 
@@ -20,23 +19,9 @@ class Health(Struct):
     status: Literal["ok"]
 
 
-def _route(path: str, operation_id: str, summary: str, description: str) -> Route:
-    return Route(
-        method="GET",
-        path=path,
-        operation_id=operation_id,
-        tag="Operations",
-        scope="",
-        summary=summary,
-        description=description,
-        answers={200: Health},
-        errors=(),
-    )
-
-
 async def live(_: Any) -> Answer:
     """The process answers."""
-    return Answer(200, msgspec.json.encode(Health("ok")))
+    return json_answer(200, Health("ok"))
 
 
 async def ready(state: Any) -> Answer:
@@ -46,7 +31,7 @@ async def ready(state: Any) -> Answer:
             await connection.fetchval(SQL["startup.ping"])
     except Exception:
         raise ProblemError(UNAVAILABLE, "The database does not answer.") from None
-    return Answer(200, msgspec.json.encode(Health("ok")))
+    return json_answer(200, Health("ok"))
 
 
 async def counts(_: Any) -> Answer:
@@ -62,15 +47,24 @@ async def contract(state: Any) -> Answer:
 
 HANDLERS = [
     open_handler(
-        _route(
-            "/health/live", "live", "Is the process alive?", "For a supervisor that restarts it."
+        open_route(
+            "/health/live",
+            "live",
+            "Is the process alive?",
+            "For a supervisor that restarts it.",
+            Health,
         ),
         live,
     ),
-    open_handler(_route("/health/ready", "ready", "Can it serve?", "For a load balancer."), ready),
+    open_handler(
+        open_route("/health/ready", "ready", "Can it serve?", "For a load balancer.", Health),
+        ready,
+    ),
 ]
 # Not part of the contract: their answers are not JSON of ours.
 UNDOCUMENTED = [
-    open_handler(_route("/metrics", "metrics", "Metrics", "Prometheus text."), counts),
-    open_handler(_route("/openapi.json", "openapi", "Contract", "This document."), contract),
+    open_handler(open_route("/metrics", "metrics", "Metrics", "Prometheus text.", None), counts),
+    open_handler(
+        open_route("/openapi.json", "openapi", "Contract", "This document.", None), contract
+    ),
 ]

@@ -157,6 +157,17 @@ def foreign_nouns(path: str, text: str) -> list[str]:
     ]
 
 
+def defined_reasons(path: str, text: str) -> list[str]:
+    """A reason has a defined code: one made on the spot is in no list and has no test."""
+    return [
+        f"{path}:{node.lineno}: Reason made on the spot, define_reason and because"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] == "Reason"
+        and path != "service/kernel/problems.py"
+    ]
+
+
 def imported(text: str) -> Iterator[tuple[int, str]]:
     """Line and dotted name of everything a module imports."""
     for node in ast.walk(ast.parse(text)):
@@ -219,6 +230,7 @@ RULES: list[tuple[Rule, Callable[[str], bool]]] = [
     (no_sleep, python_in("service")),
     (no_future_annotations, runtime_annotated),
     (foreign_nouns, python_in("service")),
+    (defined_reasons, python_in("service")),
     (locked, lambda path: path.startswith("requirements.") and path.endswith(".lock")),
     (no_machine_path, any_file),
     (known_top_level, any_file),
@@ -233,6 +245,7 @@ BAD_SAMPLES: list[tuple[Rule, str, str]] = [
     (no_future_annotations, "schemas/x.py", "from __future__ import annotations"),
     (foreign_nouns, "service/cards/routes.py", "from service.stores import store"),
     (foreign_nouns, "service/cards/store.py", "import service.stores.rules"),
+    (defined_reasons, "service/x.py", "problems.Reason('no_stock', 'Sold out.')"),
     (locked, "requirements.lock", ""),
     (no_machine_path, "docs/x.md", "see /" + "home/li/kafang/x"),
     (known_top_level, "scripts/x.sh", ""),

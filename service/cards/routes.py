@@ -9,6 +9,7 @@ from schemas.cards import (
     IssuedCard,
     Statement,
 )
+from schemas.common import EXAMPLE_NUMBER
 from service.cards import operations
 from service.kernel import problems
 from service.kernel.http import Route, handler
@@ -54,7 +55,7 @@ LOOKUP = Route(
     safe=True,
     answers={200: CardDetail},
     errors=(reasons.CARD_NOT_FOUND,),
-    example_body={"card_number": "8800123412341237"},
+    example_body={"card_number": EXAMPLE_NUMBER},
 )
 READ = Route(
     method="GET",

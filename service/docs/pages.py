@@ -3,6 +3,7 @@
 They load nothing from anywhere else: a till's network often reaches Kafang alone.
 """
 
+from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -28,6 +29,14 @@ ASSETS = {
     "swagger-ui.css": "text/css; charset=utf-8",
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
 }
+PATHS = [
+    "/",
+    "/docs",
+    CONTRACT,
+    "/docs/errors",
+    *(f"/docs/{name}" for name in GUIDES),
+    *(f"/docs/assets/{name}" for name in ASSETS),
+]
 LAYOUT = Template("""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -40,20 +49,25 @@ $styles
 $scripts
 </html>
 """)
-PLAIN = '<link rel="stylesheet" href="/docs/assets/docs.css">'
-INTERACTIVE = '<link rel="stylesheet" href="/docs/assets/swagger-ui.css">' + PLAIN
-SCRIPTS = "".join(
-    f'<script src="/docs/assets/{name}"></script>' for name in ("swagger-ui-bundle.js", "docs.js")
-)
+STYLE = '<link rel="stylesheet" href="/docs/assets/docs.css">'
+# What a page needs besides its text.
+PLAIN = {"styles": STYLE, "kind": "", "scripts": ""}
+INTERACTIVE = {
+    "styles": '<link rel="stylesheet" href="/docs/assets/swagger-ui.css">' + STYLE,
+    "kind": "wide",
+    "scripts": '<script src="/docs/assets/swagger-ui-bundle.js"></script>'
+    '<script src="/docs/assets/docs.js"></script>',
+}
 
 
 def pages(codes: ErrorCodeList, contract: str) -> dict[str, Answer]:
     """Every page and asset, by its path; the contract is the one to try out."""
     folder = files("service.docs")
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    interactive = _page("", "API", '<div id="swagger-ui"></div>', INTERACTIVE)
     found = {
-        "/": _contract(),
-        "/docs": _contract(),
+        "/": interactive,
+        "/docs": interactive,
         CONTRACT: Answer(200, contract.encode("utf-8")),
         "/docs/errors": _page("errors", "Error codes", _errors(codes)),
     }
@@ -66,22 +80,8 @@ def pages(codes: ErrorCodeList, contract: str) -> dict[str, Answer]:
     return found
 
 
-def _page(name: str, title: str, body: str) -> Answer:
-    text = LAYOUT.substitute(
-        title=escape(title), styles=PLAIN, links=_links(name), kind="", body=body, scripts=""
-    )
-    return Answer(200, text.encode("utf-8"), media_type=HTML)
-
-
-def _contract() -> Answer:
-    text = LAYOUT.substitute(
-        title="API",
-        styles=INTERACTIVE,
-        links=_links(""),
-        kind="wide",
-        body='<div id="swagger-ui"></div>',
-        scripts=SCRIPTS,
-    )
+def _page(name: str, title: str, body: str, needs: Mapping[str, str] = PLAIN) -> Answer:
+    text = LAYOUT.substitute(needs, title=escape(title), links=_links(name), body=body)
     return Answer(200, text.encode("utf-8"), media_type=HTML)
 
 

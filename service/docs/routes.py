@@ -4,16 +4,7 @@ from functools import partial
 from typing import Any
 
 from service.docs import pages
-from service.kernel.http import Answer, Route, open_handler
-
-PATHS = [
-    "/",
-    "/docs",
-    pages.CONTRACT,
-    "/docs/errors",
-    *(f"/docs/{name}" for name in pages.GUIDES),
-    *(f"/docs/assets/{name}" for name in pages.ASSETS),
-]
+from service.kernel.http import Answer, open_handler, open_route
 
 
 async def _show(path: str, state: Any) -> Answer:
@@ -21,18 +12,14 @@ async def _show(path: str, state: Any) -> Answer:
     return page
 
 
-def _route(path: str) -> Route:
-    return Route(
-        method="GET",
-        path=path,
-        operation_id=path.strip("/").replace("/", "_") or "root",
-        tag="Operations",
-        scope="",
-        summary="Documentation",
-        description="A page for people.",
-        answers={200: None},
-        errors=(),
+def _name(path: str) -> str:
+    return path.strip("/").replace("/", "_") or "root"
+
+
+HANDLERS = [
+    open_handler(
+        open_route(path, _name(path), "Documentation", "A page for people.", None),
+        partial(_show, path),
     )
-
-
-HANDLERS = [open_handler(_route(path), partial(_show, path)) for path in PATHS]
+    for path in pages.PATHS
+]

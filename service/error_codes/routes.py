@@ -3,21 +3,17 @@
 from typing import Any
 
 from schemas.error_codes import ErrorCodeList
-from service.kernel.http import Answer, Route, open_handler
+from service.kernel.http import Answer, open_handler, open_route
 
-LIST = Route(
-    method="GET",
-    path="/v1/error-codes",
-    operation_id="list_error_codes",
-    tag="Operations",
-    scope="",
-    summary="What each error code means",
-    description="Every code that an answer can carry, and every reason inside one: what it means, "
+LIST = open_route(
+    "/v1/error-codes",
+    "list_error_codes",
+    "What each error code means",
+    "Every code that an answer can carry, and every reason inside one: what it means, "
     "how to mend it and whether to send again, in English and Chinese. Switch on the code; show "
     "the text to people. A later version may add codes: treat one you don't know by its HTTP "
     "status, `outcome` and `retry`.",
-    answers={200: ErrorCodeList},
-    errors=(),
+    ErrorCodeList,
 )
 
 

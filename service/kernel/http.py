@@ -137,6 +137,21 @@ def open_handler(declared: Route, operation: OpenOperation) -> HTTPRouteHandler:
     return _mounted(declared, serve)
 
 
+def open_route(path: str, operation_id: str, summary: str, description: str, shown: Any) -> Route:
+    """The declaration of a GET that needs no credential; `shown` is what its answer holds."""
+    return Route(
+        method="GET",
+        path=path,
+        operation_id=operation_id,
+        tag="Operations",
+        scope="",
+        summary=summary,
+        description=description,
+        answers={200: shown},
+        errors=(),
+    )
+
+
 def json_answer(status: int, body: Any) -> Answer:
     """The answer that shows a Struct."""
     return Answer(status, msgspec.json.encode(body))

@@ -7,22 +7,24 @@ from typing import Any
 
 import msgspec
 
-from schemas.problems import Outcome, Problem, Reason
+from schemas.problems import Outcome, Problem
 from service.kernel import problems
 from service.kernel.http import Route, errors_of
 from service.kernel.ids import PATTERN
-from service.kernel.problems import Code
+from service.kernel.problems import Code, because
 
 REF = "#/components/schemas/{name}"
 SHARED_CODES_MAX = 4
 EXAMPLE_REQUEST_ID = "req_0k80m6evi64pjv08or0adqpig5"
 EXAMPLE_REASONS = {
     problems.INVALID_REQUEST.code: [
-        Reason("missing_field", "This field is required.", "$.amount.currency"),
-        Reason("invalid_value", "Expected `int`, got `str`.", "$.amount.value"),
+        because(problems.MISSING_FIELD, path="$.amount.currency"),
+        because(problems.INVALID_VALUE, "Expected `int`, got `str`.", path="$.amount.value"),
     ],
     problems.FORBIDDEN.code: [
-        Reason("scope_missing", "The key lacks the scope cards:write.", allowed=["cards:write"])
+        because(
+            problems.SCOPE_MISSING, "The key lacks the scope cards:write.", allowed=["cards:write"]
+        )
     ],
 }
 HEADERS: dict[str, Any] = {
@@ -80,6 +82,10 @@ def document(routes: Sequence[Route], title: str, version: str, description: str
         methods[route.method.lower()] = _operation(route, references, components)
     for query in _queries(routes):
         components.pop(_name(references[query]), None)
+    for component in components.values():
+        # Generators take a field with a default for one that is always there, and demand it.
+        for field in component["properties"].values():
+            field.pop("default", None)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": description},
@@ -105,14 +111,7 @@ def _schemas(routes: Sequence[Route]) -> tuple[dict[Any, Any], dict[str, Any]]:
     for component in components.values():
         if "description" in component:
             component["description"] = cleandoc(component["description"])
-    named = dict(zip(wanted, references, strict=True))
-    queries = {_name(named[query]) for query in _queries(routes)}
-    for name, component in components.items():
-        if name not in queries:
-            # Generators take a field with a default for one that is always there, and demand it.
-            for field in component["properties"].values():
-                field.pop("default", None)
-    return named, components
+    return dict(zip(wanted, references, strict=True)), components
 
 
 def _operation(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.common import Id, RequestNo
+from schemas.common import EXAMPLE_NUMBER, Id, RequestNo
 from schemas.redemptions import (
     Quote,
     QuoteRequest,
@@ -32,7 +32,7 @@ WRITE_ERRORS = (
 _BASKET = {
     "request_no": "POS12-20260301-000481",
     "amount": {"value": 8800, "currency": "CNY"},
-    "sources": [{"card_number": "8800123412341237"}],
+    "sources": [{"card_number": EXAMPLE_NUMBER}],
     "store_id": example_id("sto"),
     "lines": [
         {

@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.harness.server import ROOT, Server
+from tests.harness.server import CONTRACT, ROOT, Server
 from tests.harness.tenant import Tenant
 
-CONTRACT = ROOT / "openapi" / "openapi.json"
 TOOLS = Path(sys.executable).parent
 TIMEOUT_S = 120.0
 # 300 yuan and 50 on top; 88 taken, 30 given back.

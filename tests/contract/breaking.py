@@ -8,9 +8,8 @@ that later changes are compared with, which is done when a version is released.
 from collections.abc import Iterator
 from typing import Any
 
-from tests.harness.server import ROOT
+from tests.harness.server import CONTRACT, ROOT
 
-CONTRACT = ROOT / "openapi" / "openapi.json"
 RELEASED = ROOT / "openapi" / "released.json"
 # Where a greater figure asks for more, and where a smaller one does.
 LOWER_BOUNDS = ("minimum", "exclusiveMinimum", "minLength", "minItems")
@@ -20,41 +19,42 @@ UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
 def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Every break, each with its place; empty when old clients go on as they are."""
     found: list[str] = []
-    for path, methods in old["paths"].items():
+    paths = _whole(new["paths"], new)
+    for path, methods in _whole(old["paths"], old).items():
         for method, operation in methods.items():
             name = f"{method.upper()} {path}"
-            other = new["paths"].get(path, {}).get(method)
+            other = paths.get(path, {}).get(method)
             if other is None:
                 found.append(f"{name} is gone")
             else:
-                found += (f"{name}: {text}" for text in _operation(old, operation, new, other))
+                found += (f"{name}: {text}" for text in _operation(operation, other))
     return found
 
 
-def _operation(old: Any, before: Any, new: Any, after: Any) -> Iterator[str]:
+def _operation(before: Any, after: Any) -> Iterator[str]:
     if before["operationId"] != after["operationId"]:
         yield f"is called {after['operationId']} instead of {before['operationId']}"
     if before.get("x-scope") != after.get("x-scope"):
         yield f"needs the scope {after.get('x-scope')} instead of {before.get('x-scope')}"
-    yield from _parameters(old, before, new, after)
+    yield from _parameters(before, after)
     if "requestBody" in after:
         if "requestBody" not in before:
             yield "wants a body"
         else:
             asked = [_content(each["requestBody"]) for each in (before, after)]
-            yield from _asked(old, asked[0], new, asked[1], "body")
+            yield from _asked(asked[0], asked[1], "body")
     for status, answer in before["responses"].items():
         if int(status) < 300:
             if status not in after["responses"]:
                 yield f"{status} is gone"
                 continue
             shown = [_content(each) for each in (answer, after["responses"][status])]
-            yield from _shown(old, shown[0], new, shown[1], status)
+            yield from _shown(shown[0], shown[1], status)
 
 
-def _parameters(old: Any, before: Any, new: Any, after: Any) -> Iterator[str]:
-    known = {_key(p): p for p in _resolved(old, before)}
-    for parameter in _resolved(new, after):
+def _parameters(before: Any, after: Any) -> Iterator[str]:
+    known = {_key(p): p for p in before.get("parameters", ())}
+    for parameter in after.get("parameters", ()):
         place = f"{parameter['in']} {parameter['name']}"
         earlier = known.pop(_key(parameter), None)
         if earlier is None:
@@ -63,14 +63,14 @@ def _parameters(old: Any, before: Any, new: Any, after: Any) -> Iterator[str]:
             continue
         if parameter["required"] and not earlier["required"]:
             yield f"{place} is required now"
-        yield from _asked(old, earlier["schema"], new, parameter["schema"], place)
+        yield from _asked(earlier["schema"], parameter["schema"], place)
     for where, name in known:
         yield f"{where} {name} is gone"
 
 
-def _asked(old: Any, before: Any, new: Any, after: Any, place: str) -> Iterator[str]:
+def _asked(before: Any, after: Any, place: str) -> Iterator[str]:
     """What a request that was good before no longer fulfils."""
-    before, after = _flat(old, before), _flat(new, after)
+    before, after = _flat(before), _flat(after)
     if missing := before["kinds"] - after["kinds"]:
         yield f"{place} takes no {', '.join(sorted(missing))} any more"
     if after["enum"] and not (before["enum"] and before["enum"] <= after["enum"]):
@@ -82,9 +82,9 @@ def _asked(old: Any, before: Any, new: Any, after: Any, place: str) -> Iterator[
         if name not in after["properties"]:
             yield f"{place}.{name} is taken no more"
         else:
-            yield from _asked(old, field, new, after["properties"][name], f"{place}.{name}")
+            yield from _asked(field, after["properties"][name], f"{place}.{name}")
     if before["items"] and after["items"]:
-        yield from _asked(old, before["items"], new, after["items"], f"{place}[]")
+        yield from _asked(before["items"], after["items"], f"{place}[]")
 
 
 def _bounds(before: Any, after: Any, place: str) -> Iterator[str]:
@@ -98,9 +98,9 @@ def _bounds(before: Any, after: Any, place: str) -> Iterator[str]:
         yield f"{place}: another pattern"
 
 
-def _shown(old: Any, before: Any, new: Any, after: Any, place: str) -> Iterator[str]:
+def _shown(before: Any, after: Any, place: str) -> Iterator[str]:
     """What of an answer a client may miss, or not expect; a new value of an enumeration it must."""
-    before, after = _flat(old, before), _flat(new, after)
+    before, after = _flat(before), _flat(after)
     if added := after["kinds"] - before["kinds"]:
         yield f"{place} may be {', '.join(sorted(added))} now"
     if before["enum"] and not after["enum"]:
@@ -109,20 +109,20 @@ def _shown(old: Any, before: Any, new: Any, after: Any, place: str) -> Iterator[
         yield f"{place}.{name} may be missing now"
     for name, field in before["properties"].items():
         if name in after["properties"]:
-            yield from _shown(old, field, new, after["properties"][name], f"{place}.{name}")
+            yield from _shown(field, after["properties"][name], f"{place}.{name}")
         elif name not in before["required"]:
             yield f"{place}.{name} is gone"
     if before["items"] and after["items"]:
-        yield from _shown(old, before["items"], new, after["items"], f"{place}[]")
+        yield from _shown(before["items"], after["items"], f"{place}[]")
 
 
-def _flat(document: Any, schema: Any) -> dict[str, Any]:
-    """What a schema says, with references and alternatives put together."""
+def _flat(schema: Any) -> dict[str, Any]:
+    """What a schema says, with its alternatives put together."""
     flat: dict[str, Any] = {
         "kinds": set(), "enum": set(), "required": set(), "properties": {}, "items": None,
         "bounds": {},
     }  # fmt: skip
-    for part in _parts(document, schema):
+    for part in (schema, *schema.get("anyOf", ())):
         kind = part.get("type")
         flat["kinds"] |= {kind} if isinstance(kind, str) else set(kind or ())
         flat["enum"] |= set(part.get("enum", ()))
@@ -136,27 +136,22 @@ def _flat(document: Any, schema: Any) -> dict[str, Any]:
     return flat
 
 
-def _parts(document: Any, schema: Any) -> Iterator[Any]:
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        yield from _parts(document, document["components"]["schemas"][name])
-        return
-    yield schema
-    for alternative in schema.get("anyOf", ()):
-        yield from _parts(document, alternative)
-
-
 def _content(holder: Any) -> Any:
     return next(iter(holder["content"].values()))["schema"]
 
 
-def _resolved(document: Any, operation: Any) -> Iterator[Any]:
-    for parameter in operation.get("parameters", ()):
-        if "$ref" in parameter:
-            name = parameter["$ref"].rpartition("/")[2]
-            yield document["components"]["parameters"][name]
-        else:
-            yield parameter
+def _whole(part: Any, document: Any) -> Any:
+    """The part with what its references stand for in their places."""
+    if isinstance(part, list):
+        return [_whole(each, document) for each in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        found = document
+        for step in part["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        return _whole(found, document)
+    return {name: _whole(each, document) for name, each in part.items()}
 
 
 def _key(parameter: Any) -> tuple[str, str]:

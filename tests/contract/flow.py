@@ -10,6 +10,7 @@ import re
 from itertools import count
 from typing import Any
 
+from schemas.common import EXAMPLE_NUMBER
 from service import app
 from service.kernel.ids import example_id
 from service.kernel.paging import encode_cursor
@@ -24,7 +25,6 @@ ROUTES = {route.operation_id: route for route in app.declared()}
 # A test clock only goes forward: the walk is ten years ahead of what the examples show.
 START, AHEAD_YEARS = "2036-03-01T06:15:00Z", 10
 ID = re.compile(r"\b([a-z]{3})_[0-9a-v]{26}\b")
-EXAMPLE_NUMBER = "8800123412341237"
 EXAMPLE_TOKEN = "AAABnKZcMqAAAAAAAAAiYA2v0bQ1V4mJ8rXkT7yHc9w="  # invented
 
 

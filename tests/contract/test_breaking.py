@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.breaking import CONTRACT, RELEASED, breaks
+from tests.contract.breaking import RELEASED, breaks
+from tests.harness.server import CONTRACT
 
 Document = dict[str, Any]
 Change = Callable[[Document], object]

@@ -16,10 +16,10 @@ from tests.contract import flow
 from tests.contract.flow import ROUTES
 from tests.harness import contract
 from tests.harness.client import Client, Response
-from tests.harness.server import ROOT, Server
+from tests.harness.server import CONTRACT, ROOT, Server
 from tests.harness.tenant import Tenant
 
-COMMITTED = (ROOT / "openapi" / "openapi.json").read_text("utf-8")
+COMMITTED = CONTRACT.read_text("utf-8")
 DOCUMENT: dict[str, Any] = json.loads(COMMITTED)
 OPERATIONS: dict[str, dict[str, Any]] = {
     operation["operationId"]: operation

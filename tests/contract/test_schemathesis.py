@@ -20,10 +20,11 @@ from schemathesis import Case, GenerationMode
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi import checks
 
+from schemas.common import EXAMPLE_NUMBER
 from service.kernel.embedded import Server as Postgres
 from tests.api import shop
 from tests.conftest import ClientOf, require_whole
-from tests.contract.flow import EXAMPLE_NUMBER, ROUTES
+from tests.contract.flow import ROUTES
 from tests.contract.test_openapi import DOCUMENT, OPERATIONS
 from tests.harness import tenant as tenants
 from tests.harness.server import Server

@@ -15,6 +15,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from schemas.common import EXAMPLE_NUMBER
+from tests.contract.flow import ID
 from tests.harness import server as servers
 from tests.harness.server import ROOT, Server
 
@@ -24,9 +26,9 @@ END = "\x1e"
 TIMEOUT_S = 60.0
 TODAY, LATER = "2026-03-01", "2027-02-28"
 INVENTED = (
-    (re.compile(r"\b([a-z]{3})_[0-9a-v]{26}\b"), r"\1_…"),
+    (ID, r"\1_…"),
     (re.compile(r"\b(T2|order)-\d{19}\b"), r"\1-1772345700123456789"),
-    (re.compile(r"\b8800\d{12}\b"), "8800123412341237"),
+    (re.compile(r"\b8800\d{12}\b"), EXAMPLE_NUMBER),
     (re.compile(r"\b8800 \*{4} \*{4} \d{4}\b"), "8800 **** **** 1237"),
     (re.compile(r"\b20\d\d-\d\d-\d\dT[0-9:.]+Z"), f"{TODAY}T06:15:00.604202Z"),
 )

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import pytest
 
-from service.docs import pages, routes
+from service.docs import pages
 from service.kernel import problems
 from tests.conftest import ClientOf
 
@@ -42,7 +42,7 @@ async def texts(client_of: ClientOf) -> dict[str, str]:
     """Every page and asset by its path."""
     found = {}
     async with client_of() as client:
-        for path in routes.PATHS:
+        for path in pages.PATHS:
             answer = await client.get(path)
             assert answer.status == 200, path
             found[path] = answer.body.decode("utf-8")

@@ -20,6 +20,7 @@ from service.kernel import embedded
 from service.kernel.embedded_cluster import is_free
 
 ROOT = Path(__file__).parents[2]
+CONTRACT = ROOT / "openapi" / "openapi.json"
 READY_S = 60.0
 PORTS = range(10_000, 20_000)
 

@@ -10,6 +10,7 @@ from service.settings import Settings
 from tests.harness.server import ROOT
 
 DEPLOY = ROOT / "docs" / "deploy"
+SETTINGS = {f"KAFANG_{name.upper()}" for name in Settings.__struct_fields__}
 METRIC = re.compile(r"\bkafang_[a-z_]+")
 ENDS = {
     "counter": ("_total",),
@@ -42,8 +43,7 @@ def test_the_dashboard_asks_for_what_there_is() -> None:
 def test_the_runbook_names_what_there_is() -> None:
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
     assert set(METRIC.findall(text)) <= known_metrics()
-    settings = {f"KAFANG_{name.upper()}" for name in Settings.__struct_fields__}
-    assert set(re.findall(r"\bKAFANG_[A-Z_]+", text)) <= settings
+    assert set(re.findall(r"\bKAFANG_[A-Z_]+", text)) <= SETTINGS
     for link in re.findall(r"\]\((deploy/[^)]+)\)", text):
         assert (ROOT / "docs" / link).is_file(), link
 
@@ -54,5 +54,5 @@ def test_the_unit_starts_the_command_with_settings_that_exist() -> None:
     unit.read(DEPLOY / "kafang.service")
     assert unit["Service"]["ExecStart"].endswith("/kafang run")
     name = unit["Service"]["Environment"].partition("=")[0]
-    assert name in {f"KAFANG_{field.upper()}" for field in Settings.__struct_fields__}
+    assert name in SETTINGS
     assert unit["Service"]["KillMode"] == "mixed"
