@@ -101,26 +101,29 @@ class CardAfter(Struct):
     balances: Balances
 
 
+OperationKind = Annotated[
+    Literal[
+        "issue",
+        "activate",
+        "top_up",
+        "redeem",
+        "refund",
+        "void",
+        "reversal",
+        "freeze",
+        "unfreeze",
+        "lapse",
+    ],
+    Meta(description="What happened; lapse: a bonus that was past its time was taken off."),
+]
+
+
 class StatementLine(Struct):
     """One leg: what an operation did to this card and the balances after it."""
 
     version: CardVersion
     operation_id: str
-    kind: Annotated[
-        Literal[
-            "issue",
-            "activate",
-            "top_up",
-            "redeem",
-            "refund",
-            "void",
-            "reversal",
-            "freeze",
-            "unfreeze",
-            "lapse",
-        ],
-        Meta(description="What happened; lapse: a bonus that was past its time was taken off."),
-    ]
+    kind: OperationKind
     recorded_at: Instant
     business_date: BusinessDate
     store_id: str | None

@@ -19,7 +19,9 @@ import service.cards.routes
 import service.docs.routes
 import service.error_codes.routes
 import service.merchants.routes
+import service.receipts.routes
 import service.redemptions.routes
+import service.reports.routes
 import service.reversals.routes
 import service.templates.routes
 import service.top_ups.routes
@@ -54,6 +56,8 @@ def handlers() -> Sequence[HTTPRouteHandler]:
         *service.top_ups.routes.HANDLERS,
         *service.redemptions.routes.HANDLERS,
         *service.reversals.routes.HANDLERS,
+        *service.receipts.routes.HANDLERS,
+        *service.reports.routes.HANDLERS,
         *service.merchants.routes.HANDLERS,
         *service.error_codes.routes.HANDLERS,
         *health.HANDLERS,

@@ -20,6 +20,7 @@ POS_SCOPES = (
 MERCHANT_SCOPES = (
     *POS_SCOPES,
     "cards:freeze",
+    "reports:read",
     "reversals:any",
     "templates:read",
     "templates:write",

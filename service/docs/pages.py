@@ -19,6 +19,7 @@ HTML = "text/html; charset=utf-8"
 GUIDES = {
     "pos": "Quick start: till",
     "mini-program": "Quick start: mini-program",
+    "erp": "Quick start: ERP",
     "idempotency": "Retries and time-outs",
     "money": "Money",
     "versioning": "Versions",

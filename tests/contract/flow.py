@@ -24,6 +24,7 @@ FILE = servers.ROOT / "service" / "examples.json"
 ROUTES = {route.operation_id: route for route in app.declared()}
 # A test clock only goes forward: the walk is ten years ahead of what the examples show.
 START, AHEAD_YEARS = "2036-03-01T06:15:00Z", 10
+MONTH = "opening_at=2036-01-31T16:00:00Z"
 ID = re.compile(r"\b([a-z]{3})_[0-9a-v]{26}\b")
 EXAMPLE_TOKEN = "AAABnKZcMqAAAAAAAAAiYA2v0bQ1V4mJ8rXkT7yHc9w="  # invented
 
@@ -38,10 +39,10 @@ class Walk:
         self.answers: dict[str, Any] = {}
         self._keys = count(1)
 
-    async def send(self, operation_id: str, body: Any = None, **ids: str) -> dict[str, Any]:
+    async def send(self, operation_id: str, body: Any = None, /, **ids: str) -> dict[str, Any]:
         """The answer to a route's example, changed by `body`; `ids` fill the path and the query."""
         route = ROUTES[operation_id]
-        pos = not route.scope.startswith(("templates:", "cards:freeze", "test_clock:"))
+        pos = not route.scope.startswith(("templates:", "cards:freeze", "reports:", "test_clock:"))
         client = self.pos if pos else self.office
         query = ids.pop("query", "")
         path = route.path.format(**ids) + query
@@ -69,6 +70,10 @@ async def walk(server: Server, tenant: Tenant) -> dict[str, Any]:
         await steps.send("freeze_card", card_id=card_id)
         await steps.send("unfreeze_card", card_id=card_id)
         await steps.send("get_statement", card_id=card_id)
+        await steps.send("get_receipt", operation_id=steps.answers["create_redemption"]["id"])
+        await steps.send("report_liability", query="?by=template")
+        await steps.send("report_movements", query=f"?by=store&{MONTH}")
+        await steps.send("report_settlements", query=f"?{MONTH}")
         await steps.send("move_test_clock", {"now": "2040-01-01T00:00:00Z"})
         await steps.send("live")
         await steps.send("ready")

@@ -30,7 +30,9 @@ INVENTED = (
     (re.compile(r"\b(T2|order)-\d{19}\b"), r"\1-1772345700123456789"),
     (re.compile(r"\b8800\d{12}\b"), EXAMPLE_NUMBER),
     (re.compile(r"\b8800 \*{4} \*{4} \d{4}\b"), "8800 **** **** 1237"),
+    (re.compile(r"\b20\d\d-\d\d-\d\dT[0-9:]+\+08:00"), f"{TODAY}T14:15:00+08:00"),
     (re.compile(r"\b20\d\d-\d\d-\d\dT[0-9:.]+Z"), f"{TODAY}T06:15:00.604202Z"),
+    (re.compile(r'"opening_at":"[^"]+"'), '"opening_at":"2026-02-28T06:15:00.604202Z"'),
 )
 
 

@@ -24,6 +24,7 @@ from service.ledger.snapshot import Snapshot
 from service.ledger.state import Card, Counter, Key, Target
 from service.ledger.terms import Merchant, Tenant
 from service.redemptions import operations as redeeming
+from service.reports import operations as reporting
 from service.templates import operations as templates
 from tests.ledger import pure
 
@@ -240,6 +241,16 @@ OPERATIONS: list[Case] = [
 ]  # fmt: skip
 
 
+BACKWARDS: Any = SimpleNamespace(query=SimpleNamespace(opening_at=LATER, closing_at=pure.START))
+RP = "service.reports.operations"
+REPORTS: list[Case] = [
+    (f"{RP}._period", "invalid_request period_backwards",
+     lambda: reporting._period(BACKWARDS, LATER)),
+    (f"{RP}._require_past", "invalid_request instant_in_future",
+     lambda: reporting._require_past(LATER, pure.START, "as_of")),
+]  # fmt: skip
+
+
 class Cup(msgspec.Struct, forbid_unknown_fields=True):
     """A body of the kernel's cases."""
 
@@ -336,5 +347,6 @@ CASES: list[Case] = [
     *BATCHED,
     *TEMPLATES,
     *OPERATIONS,
+    *REPORTS,
     *KERNEL,
 ]

@@ -19,6 +19,7 @@ from service.ledger.commands import Freeze
 from service.ledger.reading import reading
 from service.ledger.writer import NumberTakenError
 from service.merchants import routes as merchants
+from service.receipts import routes as receipts
 from service.redemptions import operations as redemptions
 from service.reversals import routes as reversals
 from service.templates import operations as templates
@@ -29,6 +30,7 @@ PATH = {
     "template_id": "tpl_" + "0" * 26,
     "card_id": "crd_" + "0" * 26,
     "redemption_id": "rdm_" + "0" * 26,
+    "operation_id": "rdm_" + "0" * 26,
 }
 How = Callable[[Shop], Awaitable[Any]]
 
@@ -121,14 +123,17 @@ def clock_back(merchant: Shop) -> Awaitable[Any]:
     return merchants.move(call(merchant), TestClockMove(datetime(2020, 1, 1, tzinfo=UTC)))
 
 
-async def read_elsewhere(merchant: Shop) -> Any:
-    """A redemption of one store, asked for with the key of another's till."""
-    card = await merchant.card(100)
-    redeemed = await merchant.redeem(card, 30)
-    asked = call(merchant)
-    asked.path = PATH | {"redemption_id": redeemed["id"]}
-    asked.credential = msgspec.structs.replace(asked.credential, store_id="sto_elsewhere")
-    return await redemptions.read(asked, None)
+def elsewhere(read: Callable[[Any, None], Awaitable[Any]], name: str) -> How:
+    """What one store did, read with the key of another's till; `name` is the id's in the path."""
+
+    async def asked_for(merchant: Shop) -> Any:
+        redeemed = await merchant.redeem(await merchant.card(100), 30)
+        asked = call(merchant)
+        asked.path = PATH | {name: redeemed["id"]}
+        asked.credential = msgspec.structs.replace(asked.credential, store_id="sto_elsewhere")
+        return await read(asked, None)
+
+    return asked_for
 
 
 def reverse(key: str, writer: Any = None) -> How:
@@ -160,8 +165,12 @@ CASES: list[tuple[str, str, How]] = [
     ("service.ledger.reading.reading", "unauthenticated", read_as_nobody),
     ("service.ledger.writer.Writer._decide", "unauthenticated", write_as_nobody),
     ("service.merchants.routes.move", "contradiction clock_moves_forward", clock_back),
+    ("service.receipts.routes.read", "not_found", lambda m: receipts.read(call(m), None)),
+    ("service.receipts.routes.read", "store_not_allowed",
+     elsewhere(receipts.read, "operation_id")),
     ("service.redemptions.operations.read", "not_found", lambda m: redemptions.read(call(m), None)),
-    ("service.redemptions.operations.read", "store_not_allowed", read_elsewhere),
+    ("service.redemptions.operations.read", "store_not_allowed",
+     elsewhere(redemptions.read, "redemption_id")),
     ("service.reversals.routes.create", "contradiction", reverse("key-00000001")),
     ("service.reversals.routes.create", "unavailable",
      reverse("key-00000002", SimpleNamespace(submit=moved))),

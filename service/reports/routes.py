@@ -1,0 +1,104 @@
+"""Reports over HTTP: liability, roll-forward, sold here and used there."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from schemas.common import Instant
+from schemas.reports import By, Liability, MovementList, SettlementList
+from service.kernel.http import Operation, Route, handler
+from service.reports import operations
+
+Opening = Annotated[
+    Instant | None,
+    Meta(
+        description="The period begins after it; a day before its end when left out.",
+        examples=["2026-02-28T16:00:00Z"],
+    ),
+]
+Closing = Annotated[
+    Instant | None,
+    Meta(
+        description="The period ends with it; now when left out.",
+        examples=["2026-03-31T16:00:00Z"],
+    ),
+]
+
+
+class AsOf(Struct, forbid_unknown_fields=True):
+    """An instant, and what the lines are by."""
+
+    as_of: Annotated[
+        Instant | None,
+        Meta(
+            description="Any instant of the past; now when left out.",
+            examples=["2026-03-31T16:00:00Z"],
+        ),
+    ] = None
+    by: By = "account"
+
+
+class Period(Struct, forbid_unknown_fields=True):
+    """A period."""
+
+    opening_at: Opening = None
+    closing_at: Closing = None
+
+
+class PeriodBy(Period, forbid_unknown_fields=True):
+    """A period, and what the lines are by."""
+
+    by: By = "account"
+
+
+def _report(
+    name: str,
+    summary: str,
+    description: str,
+    query: Any,
+    shown: Any,
+    operation: Operation,
+) -> Any:
+    route = Route(
+        method="GET",
+        path=f"/v1/reports/{name}",
+        operation_id=f"report_{name}",
+        tag="Reports",
+        scope="reports:read",
+        summary=summary,
+        description=description,
+        query=query,
+        answers={200: shown},
+        errors=(),
+    )
+    return handler(route, operation)
+
+
+HANDLERS = [
+    _report(
+        "liability",
+        "What is owed to card holders",
+        "The value on all cards at any instant of the past: what the books show as prepaid.",
+        AsOf,
+        Liability,
+        operations.liability,
+    ),
+    _report(
+        "movements",
+        "How what is owed has moved",
+        "Opening, what each kind of operation added and took, closing. All three are counted from "
+        "the ledger; opening + in - out = closing on every line.",
+        PeriodBy,
+        MovementList,
+        operations.movements,
+    ),
+    _report(
+        "settlements",
+        "Sold here, used there",
+        "For each pair of stores the value that one sold and the other took, as the base of what "
+        "they owe each other.",
+        Period,
+        SettlementList,
+        operations.settlements,
+    ),
+]

@@ -1,0 +1,45 @@
+"""Reports as rows."""
+
+from datetime import datetime
+
+from schemas.common import Account
+from schemas.reports import Flow, LiabilityLine, Settlement
+from service.kernel import database
+from service.ledger.reading import Reading
+
+
+class FlowOf(Flow):
+    """A flow with the line it belongs to."""
+
+    account: Account
+    currency: str
+    template_id: str | None
+    store_id: str | None
+
+
+async def liability(tenant: Reading, by: str, as_of: datetime) -> list[LiabilityLine]:
+    """What was owed at an instant."""
+    merchant_id = tenant.merchant.merchant_id
+    return await database.many(
+        tenant.connection, "reports.liability", LiabilityLine, merchant_id, by, as_of
+    )
+
+
+async def flows(
+    tenant: Reading, by: str, opening_at: datetime, closing_at: datetime
+) -> list[FlowOf]:
+    """What moved in a period."""
+    merchant_id = tenant.merchant.merchant_id
+    return await database.many(
+        tenant.connection, "reports.flows", FlowOf, merchant_id, by, opening_at, closing_at
+    )
+
+
+async def settlements(
+    tenant: Reading, opening_at: datetime, closing_at: datetime
+) -> list[Settlement]:
+    """What was sold and used in a period, by both stores."""
+    merchant_id = tenant.merchant.merchant_id
+    return await database.many(
+        tenant.connection, "reports.settlements", Settlement, merchant_id, opening_at, closing_at
+    )

@@ -1,0 +1,55 @@
+-- What is owed and how it moved, from postings and lots. $1 is the merchant.
+--
+-- $2 says what the lines are by: account, template or store. What is not asked for is not joined: its condition is
+-- false before the first row.
+
+-- name: liability
+-- What was owed at $3: what lots hold now, without what has moved since.
+with since as (
+  select p.card_id, p.lot_id, sum(case when p.to_account in ('principal', 'bonus') then p.amount else -p.amount end) as moved
+  from operation o
+  join posting p on p.merchant_id = o.merchant_id and p.operation_id = o.operation_id
+  where o.merchant_id = $1 and o.recorded_at > $3
+  group by p.card_id, p.lot_id)
+select l.account, l.unit as currency, c.template_id, s.store_id,
+  sum(l.remaining - coalesce(m.moved, 0))::bigint as value,
+  coalesce(sum(l.remaining - coalesce(m.moved, 0)) filter (where l.expires_at <= $3), 0)::bigint as expired
+from lot l
+left join since m on m.card_id = l.card_id and m.lot_id = l.lot_id
+left join card c on $2 = 'template' and c.merchant_id = l.merchant_id and c.card_id = l.card_id
+left join operation s on $2 = 'store' and s.merchant_id = l.merchant_id and s.operation_id = l.operation_id
+where l.merchant_id = $1
+group by l.account, l.unit, c.template_id, s.store_id
+having sum(l.remaining - coalesce(m.moved, 0)) <> 0
+order by l.account desc, l.unit, c.template_id, s.store_id;
+
+-- name: flows
+-- What moved after $3, up to and including $4, by kind of operation.
+select l.account, l.unit as currency, c.template_id, s.store_id, o.kind, count(distinct o.operation_id) as operations,
+  coalesce(sum(p.amount) filter (where p.to_account in ('principal', 'bonus')), 0)::bigint as value_in,
+  coalesce(sum(p.amount) filter (where p.from_account in ('principal', 'bonus')), 0)::bigint as value_out
+from operation o
+join posting p on p.merchant_id = o.merchant_id and p.operation_id = o.operation_id
+join lot l on l.merchant_id = p.merchant_id and l.card_id = p.card_id and l.lot_id = p.lot_id
+left join card c on $2 = 'template' and c.merchant_id = l.merchant_id and c.card_id = l.card_id
+left join operation s on $2 = 'store' and s.merchant_id = l.merchant_id and s.operation_id = l.operation_id
+where o.merchant_id = $1 and o.recorded_at > $3 and o.recorded_at <= $4
+group by l.account, l.unit, c.template_id, s.store_id, o.kind
+order by o.kind;
+
+-- name: settlements
+-- What was sold at one store and used at another after $2, up to and including $3. What is given back counts for the
+-- store of the redemption, wherever the refund was made.
+select s.store_id as sold_store_id, u.store_id as used_store_id, l.account, l.unit as currency,
+  coalesce(sum(p.amount) filter (where p.from_account in ('principal', 'bonus')), 0)::bigint as redeemed,
+  coalesce(sum(p.amount) filter (where p.to_account in ('principal', 'bonus')), 0)::bigint as given_back
+from operation o
+join redemption u on u.merchant_id = o.merchant_id
+  and u.redemption_id = case when o.kind = 'redeem' then o.operation_id else o.target_id end
+join posting p on p.merchant_id = o.merchant_id and p.operation_id = o.operation_id
+join lot l on l.merchant_id = p.merchant_id and l.card_id = p.card_id and l.lot_id = p.lot_id
+join operation s on s.merchant_id = l.merchant_id and s.operation_id = l.operation_id
+where o.merchant_id = $1 and o.recorded_at > $2 and o.recorded_at <= $3
+  and o.kind in ('redeem', 'refund', 'void', 'reversal')
+group by s.store_id, u.store_id, l.account, l.unit
+order by s.store_id, u.store_id, l.account desc, l.unit;
