@@ -8,13 +8,14 @@ from schemas.cards import Balances, OperationKind
 from schemas.common import BusinessDate, ExpiresOn, Instant, Total
 from schemas.problems import Reason
 from schemas.redemptions import Line
+from schemas.reversals import ReversalOutcome
 from schemas.top_ups import Tender
 
 
 class Receipt(Struct):
     """An operation with everything a receipt shows; the same however often it is asked for.
 
-    Only names and `expires_on` are as they are now.
+    Names, the store's time zone and `expires_on` (the card's) are as they are now.
     """
 
     operation_id: str
@@ -46,15 +47,20 @@ class Receipt(Struct):
     payment_reference: str | None
     lines: Annotated[list[Line], Meta(description="The basket of a redemption.")]
     undoes: Annotated[
-        str | None, Meta(description="The operation that a refund, void or reversal gave back.")
+        str | None, Meta(description="The operation that a refund, void or reversal is about.")
     ]
     masked_number: Annotated[
-        str | None, Meta(description="The card; null for an attempt with an unknown one.")
+        str | None, Meta(description="The card; null when the operation was about none.")
     ]
     principal_delta: Annotated[int, Meta(description="What it added to the card or took.")]
     bonus_delta: Annotated[int, Meta(description="What it added to the card or took.")]
     balances_after: Annotated[
-        Balances | None, Meta(description="Right after it; null for what moved nothing.")
+        Balances | None,
+        Meta(description="Right after it; null when it was refused or had nothing to undo."),
+    ]
+    outcome: Annotated[
+        ReversalOutcome | None,
+        Meta(description="Of a reversal: what became of the key; null for all else."),
     ]
     expires_on: ExpiresOn
     reasons: list[Reason]

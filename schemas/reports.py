@@ -14,13 +14,16 @@ By = Annotated[
     ),
 ]
 Value = Annotated[int, Meta(description="Minor units of the currency.")]
-Count = Annotated[int, Meta(ge=0, description="How many operations.")]
+Count = Annotated[
+    int,
+    Meta(ge=0, description="How many operations; one that touched two lines counts on both."),
+]
 TemplateId = Annotated[Id | None, Meta(description="Given when asked for by template.")]
 SellingStoreId = Annotated[
     Id | None,
     Meta(
-        description="Where the value was sold, when asked for by store; null: by the merchant, "
-        "at no store."
+        description="Where the value was sold, when asked for by store. A bonus that a refund put "
+        "into a new lot, because its own was past its time, counts as sold where it was refunded."
     ),
 ]
 
@@ -36,14 +39,14 @@ class LiabilityLine(Struct):
     expired: Annotated[
         int,
         Meta(
-            description="The part of `value` that was past its time and not yet taken off: that "
-            "happens when the card is next used."
+            description="The part of `value` that was past its time: it can't be claimed, and is "
+            "taken off (`lapse`) when the card is next used."
         ),
     ]
 
 
 class Liability(Struct):
-    """What card holders could claim at an instant."""
+    """The value on all cards at an instant; `value` - `expired` could be claimed."""
 
     as_of: Annotated[Instant, Meta(description="Everything recorded up to and including it.")]
     by: By
@@ -86,9 +89,7 @@ class MovementList(Struct):
 class Settlement(Struct):
     """Value that one store sold and one store took."""
 
-    sold_store_id: Annotated[
-        Id | None, Meta(description="Null: sold by the merchant, at no store.")
-    ]
+    sold_store_id: SellingStoreId
     used_store_id: Annotated[Id, Meta(description="Where it was redeemed.")]
     account: Account
     currency: Currency

@@ -8,6 +8,11 @@ from schemas.cards import CardAfter
 from schemas.common import Instant, Total
 from schemas.redemptions import Allocation
 
+ReversalOutcome = Annotated[
+    Literal["reversed", "nothing_to_reverse", "blocked"],
+    Meta(description="In each case the key has no effect any more, and never will."),
+]
+
 
 class ReversalCreate(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Undo whatever the operation with this key did; a key not seen yet is blocked for ever."""
@@ -32,10 +37,7 @@ class Reversal(Struct):
     """
 
     id: str
-    outcome: Annotated[
-        Literal["reversed", "nothing_to_reverse", "blocked"],
-        Meta(description="In each case the key has no effect any more, and never will."),
-    ]
+    outcome: ReversalOutcome
     target_id: Annotated[str | None, Meta(description="The operation the key had led to.")]
     amount: Total | None
     allocations: list[Allocation]

@@ -155,6 +155,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "terms": terms,
             "door_keys": keys,
             "writer": writer,
+            "reporting": asyncio.Semaphore(1),
             "authenticate": authenticate,
             "openapi": contract.encode("utf-8"),
             "error_codes": msgspec.json.encode(codes),

@@ -13,7 +13,7 @@ READ = Route(
     path="/v1/receipts/{operation_id}",
     operation_id="get_receipt",
     tag="Receipts",
-    scope="cards:read",
+    scope="redemptions:read",
     summary="Print an operation, or print it again",
     description="Everything a receipt shows of an operation of any kind: a redemption, a top-up, a "
     "refund, a refused attempt. The id is the one in its answer. A till's key may print what its "

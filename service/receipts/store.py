@@ -10,6 +10,7 @@ from schemas.common import Total
 from schemas.problems import Reason
 from schemas.receipts import Receipt
 from schemas.redemptions import Line
+from schemas.reversals import ReversalOutcome
 from schemas.top_ups import Tender
 from service.kernel import database
 from service.ledger.answers import masked
@@ -51,6 +52,7 @@ class _Details(Struct):
 
     tender: Tender | None = None
     payment_reference: str | None = None
+    outcome: ReversalOutcome | None = None
     reasons: list[Reason] = []
 
 
@@ -93,6 +95,7 @@ def _receipt(row: _Row) -> Receipt:
         principal_delta=row.principal_delta or 0,
         bonus_delta=row.bonus_delta or 0,
         balances_after=after,
+        outcome=details.outcome,
         expires_on=row.expires_on,
         reasons=details.reasons,
     )

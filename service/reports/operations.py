@@ -1,17 +1,34 @@
 """The story of a report: one snapshot, an instant or a period of the past, lines that add up."""
 
-from datetime import datetime, timedelta
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
 
 from schemas.reports import Flow, Liability, LiabilityLine, Movement, MovementList, SettlementList
 from service.kernel.http import Answer, Call, json_answer
-from service.kernel.problems import INVALID_REQUEST, ProblemError, because, define_reason
-from service.ledger.reading import reading
+from service.kernel.problems import (
+    INVALID_REQUEST,
+    UNAVAILABLE,
+    ProblemError,
+    because,
+    define_reason,
+)
+from service.ledger.reading import Reading, reading
 from service.reports import store
 from service.reports.store import FlowOf
 
+# How long a report waits for the one before it.
+PATIENCE_S = 5.0
 # The period of a report that names none.
 PERIOD = timedelta(days=1)
-INSTANT_IN_FUTURE = define_reason("instant_in_future", "Name an instant that has passed.")
+# No ledger is older, and dates near the first year can't be reckoned with in every time zone.
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+INSTANT_OUT_OF_RANGE = define_reason(
+    "instant_out_of_range", "Name an instant that has passed, from the year 2000 on."
+)
 PERIOD_BACKWARDS = define_reason("period_backwards", "The opening must come before the closing.")
 
 _Line = tuple[str, str, str, str]
@@ -20,9 +37,8 @@ _Line = tuple[str, str, str, str]
 async def liability(call: Call, _: None) -> Answer:
     """What was owed at an instant."""
     by, as_of = call.query.by, call.query.as_of
-    async with reading(call) as tenant:
-        as_of = as_of or tenant.now
-        _require_past(as_of, tenant.now, "as_of")
+    async with _reporting(call) as tenant:
+        as_of = _past(as_of or tenant.now, tenant.now, "as_of")
         lines = await store.liability(tenant, by, as_of)
     return json_answer(200, Liability(as_of, by, lines))
 
@@ -30,7 +46,7 @@ async def liability(call: Call, _: None) -> Answer:
 async def movements(call: Call, _: None) -> Answer:
     """How what is owed moved in a period."""
     by = call.query.by
-    async with reading(call) as tenant:
+    async with _reporting(call) as tenant:
         opening_at, closing_at = _period(call, tenant.now)
         opening = await store.liability(tenant, by, opening_at)
         moved = await store.flows(tenant, by, opening_at, closing_at)
@@ -41,7 +57,7 @@ async def movements(call: Call, _: None) -> Answer:
 
 async def settlements(call: Call, _: None) -> Answer:
     """What was sold and used in a period, by both stores."""
-    async with reading(call) as tenant:
+    async with _reporting(call) as tenant:
         opening_at, closing_at = _period(call, tenant.now)
         found = await store.settlements(tenant, opening_at, closing_at)
     return json_answer(200, SettlementList(opening_at, closing_at, found))
@@ -67,17 +83,37 @@ def rolled_forward(
     return [lines[key] for key in sorted(lines)]
 
 
+@asynccontextmanager
+async def _reporting(call: Call) -> AsyncIterator[Reading]:
+    """A snapshot for one report of a worker at a time: tills share the readers with reports."""
+    turn = call.state.reporting
+    try:
+        await asyncio.wait_for(turn.acquire(), PATIENCE_S)
+    except TimeoutError:
+        raise ProblemError(UNAVAILABLE, "Other reports are being made; ask again.") from None
+    try:
+        async with reading(call) as tenant:
+            yield tenant
+    except asyncpg.QueryCanceledError:
+        raise ProblemError(UNAVAILABLE, "The report took too long; ask again later.") from None
+    finally:
+        turn.release()
+
+
 def _period(call: Call, now: datetime) -> tuple[datetime, datetime]:
-    closing_at = call.query.closing_at or now
-    opening_at = call.query.opening_at or closing_at - PERIOD
-    _require_past(closing_at, now, "closing_at")
+    closing_at = _past(call.query.closing_at or now, now, "closing_at")
+    opening_at = closing_at - PERIOD
+    if call.query.opening_at:
+        opening_at = _past(call.query.opening_at, now, "opening_at")
     if opening_at > closing_at:
         reason = because(PERIOD_BACKWARDS, path="$query.opening_at")
         raise ProblemError(INVALID_REQUEST, reasons=[reason])
     return opening_at, closing_at
 
 
-def _require_past(instant: datetime, now: datetime, name: str) -> None:
-    if instant > now:
-        reason = because(INSTANT_IN_FUTURE, path=f"$query.{name}")
+def _past(instant: datetime, now: datetime, name: str) -> datetime:
+    """The instant in UTC. Raises 400 for one that is not over, or in no ledger's time."""
+    if not EARLIEST <= instant <= now:
+        reason = because(INSTANT_OUT_OF_RANGE, path=f"$query.{name}")
         raise ProblemError(INVALID_REQUEST, reasons=[reason])
+    return instant.astimezone(UTC)

@@ -12,14 +12,15 @@ from service.reports import operations
 Opening = Annotated[
     Instant | None,
     Meta(
-        description="The period begins after it; a day before its end when left out.",
+        description="The period begins after it; from the year 2000 on. A day before the "
+        "period's end when left out.",
         examples=["2026-02-28T16:00:00Z"],
     ),
 ]
 Closing = Annotated[
     Instant | None,
     Meta(
-        description="The period ends with it; now when left out.",
+        description="The period ends with it; from the year 2000 on. Now when left out.",
         examples=["2026-03-31T16:00:00Z"],
     ),
 ]
@@ -31,7 +32,8 @@ class AsOf(Struct, forbid_unknown_fields=True):
     as_of: Annotated[
         Instant | None,
         Meta(
-            description="Any instant of the past; now when left out.",
+            description="Any instant of the past, from the year 2000 on; now when left out. It is "
+            "final a few minutes later, when what was being written then is done.",
             examples=["2026-03-31T16:00:00Z"],
         ),
     ] = None
@@ -86,8 +88,8 @@ HANDLERS = [
     _report(
         "movements",
         "How what is owed has moved",
-        "Opening, what each kind of operation added and took, closing. All three are counted from "
-        "the ledger; opening + in - out = closing on every line.",
+        "Opening, what each kind of operation added and took, closing: opening + in - out = "
+        "closing on every line. Expired value is in it until it is taken off.",
         PeriodBy,
         MovementList,
         operations.movements,
@@ -95,8 +97,8 @@ HANDLERS = [
     _report(
         "settlements",
         "Sold here, used there",
-        "For each pair of stores the value that one sold and the other took, as the base of what "
-        "they owe each other.",
+        "For each pair of stores (also a store with itself) the value that one sold and the other "
+        "took: the base of what they owe each other.",
         Period,
         SettlementList,
         operations.settlements,

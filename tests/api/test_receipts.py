@@ -97,6 +97,7 @@ async def test_every_kind_can_be_printed(pos: Client, office: Client, tenant: Te
         assert (after["principal"], after["bonus"]) == (line["principal"], line["bonus"])
         undone = {"refund": sale, "void": mistaken}.get(line["kind"])
         assert receipt["undoes"] == undone or line["kind"] == "reversal"
+        assert receipt["outcome"] == ("reversed" if line["kind"] == "reversal" else None)
     paid = await printed(pos, credit["id"])
     assert (paid["tender"], paid["payment_reference"]) == ("cash", "42-1")
 
@@ -114,6 +115,13 @@ async def test_a_refused_attempt_is_printed_with_its_reasons(
     assert (receipt["principal_delta"], receipt["bonus_delta"]) == (0, 0)
     assert receipt["reasons"] == refused.json()["reasons"]
     assert receipt["amount"] == shop.yuan(5_000)
+
+
+async def test_a_reversal_without_effect_says_so(pos: Client) -> None:
+    undone = await pos.post("/v1/reversals", {"idempotency_key": shop.new_key()}, shop.new_key())
+    receipt = await printed(pos, undone.json()["id"])
+    assert (receipt["kind"], receipt["outcome"]) == ("reversal", "blocked")
+    assert (receipt["amount"]["value"], receipt["masked_number"]) == (0, None)
 
 
 async def test_a_till_prints_what_its_own_store_did(

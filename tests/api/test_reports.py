@@ -254,8 +254,12 @@ async def test_an_empty_ledger_owes_nothing(office: Client) -> None:
 @pytest.mark.parametrize(
     ("path", "code", "place"),
     [
-        ("liability?as_of=2999-01-01T00:00:00Z", "instant_in_future", "$query.as_of"),
-        ("movements?closing_at=2999-01-01T00:00:00Z", "instant_in_future", "$query.closing_at"),
+        ("liability?as_of=2999-01-01T00:00:00Z", "instant_out_of_range", "$query.as_of"),
+        ("liability?as_of=9999-12-31T23:59:59-14:00", "instant_out_of_range", "$query.as_of"),
+        ("liability?as_of=0001-01-01T00:00:00%2B14:00", "instant_out_of_range", "$query.as_of"),
+        ("movements?closing_at=2999-01-01T00:00:00Z", "instant_out_of_range", "$query.closing_at"),
+        ("movements?closing_at=0001-01-01T00:00:00Z", "instant_out_of_range", "$query.closing_at"),
+        ("movements?opening_at=1999-12-31T23:59:59Z", "instant_out_of_range", "$query.opening_at"),
         ("settlements?closing_at=2020-01-01T00:00:00Z&opening_at=2020-01-02T00:00:00Z",
          "period_backwards", "$query.opening_at"),
         ("liability?as_of=2020-01-01", "invalid_value", "$query.as_of"),

@@ -242,12 +242,23 @@ OPERATIONS: list[Case] = [
 
 
 BACKWARDS: Any = SimpleNamespace(query=SimpleNamespace(opening_at=LATER, closing_at=pure.START))
+
+
+async def no_turn() -> None:
+    """Another report is being made."""
+    raise TimeoutError
+
+
+BUSY: Any = SimpleNamespace(
+    state=SimpleNamespace(reporting=SimpleNamespace(acquire=no_turn, release=lambda: None))
+)
 RP = "service.reports.operations"
 REPORTS: list[Case] = [
     (f"{RP}._period", "invalid_request period_backwards",
      lambda: reporting._period(BACKWARDS, LATER)),
-    (f"{RP}._require_past", "invalid_request instant_in_future",
-     lambda: reporting._require_past(LATER, pure.START, "as_of")),
+    (f"{RP}._past", "invalid_request instant_out_of_range",
+     lambda: reporting._past(LATER, pure.START, "as_of")),
+    (f"{RP}._reporting", "unavailable", lambda: reporting._reporting(BUSY).__aenter__()),
 ]  # fmt: skip
 
 
