@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -39,6 +40,7 @@ CHECKS = [
     checks.content_type_conformance,
     checks.response_headers_conformance,
     checks.response_schema_conformance,
+    # The last: left out when a query parameter (an empty list, say) is nothing once it is sent.
     checks.negative_data_rejection,
 ]
 # The clock is moved last: cards and lots of the others must not expire under them.
@@ -101,7 +103,12 @@ def named(value: Any, world: World) -> Any:
 
 def mix(case: Case[Any], world: World, kept: set[str], *, plain: bool) -> None:
     """Let a case name what exists: all of it from the example when `plain`, else in part."""
-    prefixes = {"card_id": "crd", "template_id": "tpl", "redemption_id": "rdm"}
+    prefixes = {
+        "card_id": "crd",
+        "template_id": "tpl",
+        "redemption_id": "rdm",
+        "operation_id": "rdm",
+    }
     for name in case.path_parameters or {}:
         case.path_parameters[name] = world.ids[prefixes[name]]
     route = ROUTES[case.operation.definition.raw["operationId"]]
@@ -165,7 +172,9 @@ async def test_nothing_undeclared_comes_back(world: World, client_of: ClientOf, 
             mix(case, own, kept, plain=plain)
         headers = {"Authorization": f"Bearer {own.token}"}
         response = case.call(base_url=own.base_url, session=line, headers=headers, timeout=30)
-        case.validate_response(response, checks=CHECKS)
+        sent = parse_qs(urlsplit(str(response.request.url)).query, keep_blank_values=True)
+        whole = sent.keys() >= (case.query or {}).keys()
+        case.validate_response(response, checks=CHECKS if whole else CHECKS[:-1])
         found = contract.faults(ROUTES[name], told(response))
         assert not found, found
         seen[response.status_code] += 1
