@@ -12,7 +12,12 @@ from tests.conftest import ClientOf
 from tests.harness.client import Client
 from tests.harness.tenant import Tenant
 
-PREFIXES = {"card_id": "crd", "template_id": "tpl", "redemption_id": "rdm"}
+PREFIXES = {
+    "card_id": "crd",
+    "template_id": "tpl",
+    "redemption_id": "rdm",
+    "operation_id": "rdm",
+}
 BODIES: dict[str, dict[str, Any]] = {"create_top_up": {"amount": shop.yuan(1), "tender": "cash"}}
 WITH_ID = [route for route in ROUTES if "{" in route.path]
 
@@ -31,6 +36,7 @@ async def _theirs(other: Tenant, client_of: ClientOf) -> Theirs:
         card = await shop.funded(client, other, 1_000)
         sale = await shop.sold(client, card, 100, store_id=other.store_ids[0])
     ids = {"card_id": card.card_id, "template_id": other.template_id, "redemption_id": sale}
+    ids["operation_id"] = sale
     return Theirs(ids, card.number, other.store_ids[0])
 
 
