@@ -157,8 +157,11 @@ def json_answer(status: int, body: Any) -> Answer:
     return Answer(status, msgspec.json.encode(body))
 
 
-def object_id(call: Call, name: str, prefix: str) -> str:
-    """A path id; one of the wrong form names nothing and is answered like an absent one."""
+def object_id(call: Call, name: str, prefix: str = "") -> str:
+    """A path id, with this prefix where only one kind will do.
+
+    One of the wrong form names nothing and is answered like an absent one: 404.
+    """
     value = call.path[name]
     if not is_id(prefix, value):
         raise ProblemError(problems.NOT_FOUND)

@@ -50,8 +50,8 @@ os.register_at_fork(after_in_child=_forget_random)
 
 
 def is_id(prefix: str, text: str) -> bool:
-    """Whether the text has the form of an id with this prefix; one without can't name anything."""
-    return text.startswith(f"{prefix}_") and PATTERN.fullmatch(text) is not None
+    """Whether the text has the form of an id that begins so; one without can't name anything."""
+    return text.startswith(prefix) and PATTERN.fullmatch(text) is not None
 
 
 def base32(number: int, pairs: int) -> str:

@@ -3,13 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
 from service.kernel import database
 from service.kernel.auth import require_scope
 from service.kernel.http import Call
-from service.kernel.problems import UNAUTHENTICATED, ProblemError
+from service.kernel.problems import NOT_FOUND, UNAUTHENTICATED, ProblemError
+from service.ledger.reasons import STORE_NOT_ALLOWED
 from service.ledger.terms import Merchant
 
 
@@ -23,6 +25,25 @@ class Reading(Struct):
     def now(self) -> datetime:
         """The instant the answer is as of."""
         return self.merchant.test_now or self.merchant.clock
+
+
+class _OfAStore(Protocol):
+    """What happened at a store; None is the merchant's own office."""
+
+    @property
+    def store_id(self) -> str | None: ...
+
+
+T = TypeVar("T", bound=_OfAStore)
+
+
+def own(call: Call, found: T | None) -> T:
+    """What was found, where the caller's key may see it: 404 when absent, 403 at another store."""
+    if found is None:
+        raise ProblemError(NOT_FOUND)
+    if not call.credential.acts_for(found.store_id):
+        raise ProblemError(STORE_NOT_ALLOWED)
+    return found
 
 
 @asynccontextmanager

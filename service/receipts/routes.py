@@ -1,10 +1,9 @@
 """Receipts over HTTP."""
 
 from schemas.receipts import Receipt
-from service.kernel.http import Answer, Call, Route, handler, json_answer
-from service.kernel.ids import PATTERN, example_id
-from service.kernel.problems import NOT_FOUND, ProblemError
-from service.ledger.reading import reading
+from service.kernel.http import Answer, Call, Route, handler, json_answer, object_id
+from service.kernel.ids import example_id
+from service.ledger.reading import own, reading
 from service.ledger.reasons import STORE_NOT_ALLOWED
 from service.receipts import store
 
@@ -26,16 +25,9 @@ READ = Route(
 
 async def read(call: Call, _: None) -> Answer:
     """The receipt of an operation."""
-    operation_id = call.path["operation_id"]
-    if not PATTERN.fullmatch(operation_id):
-        raise ProblemError(NOT_FOUND)
+    operation_id = object_id(call, "operation_id")
     async with reading(call) as tenant:
-        receipt = await store.by_operation(tenant, operation_id)
-    if receipt is None:
-        raise ProblemError(NOT_FOUND)
-    if not call.credential.acts_for(receipt.store_id):
-        raise ProblemError(STORE_NOT_ALLOWED)
-    return json_answer(200, receipt)
+        return json_answer(200, own(call, await store.by_operation(tenant, operation_id)))
 
 
 HANDLERS = [handler(READ, read)]

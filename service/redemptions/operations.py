@@ -12,13 +12,13 @@ from schemas.redemptions import (
     VoidCreate,
 )
 from service.kernel.http import Answer, Call, json_answer, object_id
-from service.kernel.problems import NOT_FOUND, ProblemError, ReasonCode, because, define_reason
+from service.kernel.problems import ProblemError, ReasonCode, because, define_reason
 from service.ledger import answers, door, quotes
 from service.ledger.commands import Redeem, Refund, Void
 from service.ledger.decisions.outcome import Refused, Rejected
 from service.ledger.decisions.redemptions import payable
-from service.ledger.reading import reading
-from service.ledger.reasons import STORE_NOT_ALLOWED, UNPROCESSABLE
+from service.ledger.reading import own, reading
+from service.ledger.reasons import UNPROCESSABLE
 from service.redemptions import store
 from service.rules import basket
 
@@ -80,12 +80,7 @@ async def read(call: Call, _: None) -> Answer:
     """One redemption as it is now."""
     redemption_id = object_id(call, "redemption_id", "rdm")
     async with reading(call) as tenant:
-        redemption = await store.by_id(tenant, redemption_id)
-    if redemption is None:
-        raise ProblemError(NOT_FOUND)
-    if not call.credential.acts_for(redemption.store_id):
-        raise ProblemError(STORE_NOT_ALLOWED)
-    return json_answer(200, redemption)
+        return json_answer(200, own(call, await store.by_id(tenant, redemption_id)))
 
 
 async def refund(call: Call, body: RefundCreate) -> Answer:

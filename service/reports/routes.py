@@ -2,28 +2,13 @@
 
 from typing import Annotated, Any
 
+from litestar.handlers import HTTPRouteHandler
 from msgspec import Meta, Struct
 
 from schemas.common import Instant
 from schemas.reports import By, Liability, MovementList, SettlementList
 from service.kernel.http import Operation, Route, handler
 from service.reports import operations
-
-Opening = Annotated[
-    Instant | None,
-    Meta(
-        description="The period begins after it; from the year 2000 on. A day before the "
-        "period's end when left out.",
-        examples=["2026-02-28T16:00:00Z"],
-    ),
-]
-Closing = Annotated[
-    Instant | None,
-    Meta(
-        description="The period ends with it; from the year 2000 on. Now when left out.",
-        examples=["2026-03-31T16:00:00Z"],
-    ),
-]
 
 
 class AsOf(Struct, forbid_unknown_fields=True):
@@ -43,8 +28,21 @@ class AsOf(Struct, forbid_unknown_fields=True):
 class Period(Struct, forbid_unknown_fields=True):
     """A period."""
 
-    opening_at: Opening = None
-    closing_at: Closing = None
+    opening_at: Annotated[
+        Instant | None,
+        Meta(
+            description="The period begins after it; from the year 2000 on. A day before the "
+            "period's end when left out.",
+            examples=["2026-02-28T16:00:00Z"],
+        ),
+    ] = None
+    closing_at: Annotated[
+        Instant | None,
+        Meta(
+            description="The period ends with it; from the year 2000 on. Now when left out.",
+            examples=["2026-03-31T16:00:00Z"],
+        ),
+    ] = None
 
 
 class PeriodBy(Period, forbid_unknown_fields=True):
@@ -60,7 +58,7 @@ def _report(
     query: Any,
     shown: Any,
     operation: Operation,
-) -> Any:
+) -> HTTPRouteHandler:
     route = Route(
         method="GET",
         path=f"/v1/reports/{name}",

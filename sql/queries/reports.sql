@@ -6,7 +6,8 @@
 -- name: liability
 -- What was owed at $3: what lots hold now, without what has moved since.
 with since as (
-  select p.card_id, p.lot_id, sum(case when p.to_account in ('principal', 'bonus') then p.amount else -p.amount end) as moved
+  select p.card_id, p.lot_id,
+    sum(case when p.to_account in ('principal', 'bonus') then p.amount else -p.amount end) as moved
   from operation o
   join posting p on p.merchant_id = o.merchant_id and p.operation_id = o.operation_id
   where o.merchant_id = $1 and o.recorded_at > $3

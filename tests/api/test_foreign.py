@@ -9,15 +9,10 @@ from service.kernel.embedded import Server
 from tests.api import shop
 from tests.api.conftest import ROUTES
 from tests.conftest import ClientOf
+from tests.harness import contract
 from tests.harness.client import Client
 from tests.harness.tenant import Tenant
 
-PREFIXES = {
-    "card_id": "crd",
-    "template_id": "tpl",
-    "redemption_id": "rdm",
-    "operation_id": "rdm",
-}
 BODIES: dict[str, dict[str, Any]] = {"create_top_up": {"amount": shop.yuan(1), "tender": "cash"}}
 WITH_ID = [route for route in ROUTES if "{" in route.path]
 
@@ -35,8 +30,12 @@ async def _theirs(other: Tenant, client_of: ClientOf) -> Theirs:
     async with client_of(other.merchant_key) as client:
         card = await shop.funded(client, other, 1_000)
         sale = await shop.sold(client, card, 100, store_id=other.store_ids[0])
-    ids = {"card_id": card.card_id, "template_id": other.template_id, "redemption_id": sale}
-    ids["operation_id"] = sale
+    ids = {
+        "card_id": card.card_id,
+        "template_id": other.template_id,
+        "redemption_id": sale,
+        "operation_id": sale,
+    }
     return Theirs(ids, card.number, other.store_ids[0])
 
 
@@ -44,10 +43,10 @@ async def _theirs(other: Tenant, client_of: ClientOf) -> Theirs:
 async def test_a_foreign_id_is_an_absent_one(
     office: Client, tenant: Tenant, theirs: Theirs, postgres: Server, route: Any
 ) -> None:
-    [name] = [name for name in PREFIXES if f"{{{name}}}" in route.path]
+    [name] = [name for name in contract.ID_PREFIXES if f"{{{name}}}" in route.path]
     before = await shop.rows(postgres, tenant.merchant_id)
     answers = []
-    absent = f"{PREFIXES[name]}_{'0' * 26}"
+    absent = f"{contract.ID_PREFIXES[name]}_{'0' * 26}"
     for value in (theirs.ids[name], absent, "crd_x", "opn_" + "0" * 26, "%00", "a" * 300):
         path = route.path.replace(f"{{{name}}}", value)
         if route.method == "GET":

@@ -147,11 +147,18 @@ def _whole(part: Any, document: Any) -> Any:
     if not isinstance(part, dict):
         return part
     if "$ref" in part:
-        found = document
-        for step in part["$ref"].removeprefix("#/").split("/"):
-            found = found[step]
-        return _whole(found, document)
+        return _whole(resolved(part, document), document)
     return {name: _whole(each, document) for name, each in part.items()}
+
+
+def resolved(part: Any, document: Any) -> Any:
+    """What a reference into the document stands for; anything else is itself."""
+    if "$ref" not in part:
+        return part
+    found = document
+    for step in part["$ref"].removeprefix("#/").split("/"):
+        found = found[step]
+    return found
 
 
 def _key(parameter: Any) -> tuple[str, str]:

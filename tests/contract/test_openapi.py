@@ -13,6 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from service import app
 from tests.contract import flow
+from tests.contract.breaking import resolved
 from tests.contract.flow import ROUTES
 from tests.harness import contract
 from tests.harness.client import Client, Response
@@ -32,16 +33,6 @@ def faults(schema: dict[str, Any], value: Any) -> list[str]:
     """Why a value does not fit a schema of the document."""
     whole = {**schema, "components": DOCUMENT["components"]}
     return [error.message for error in Draft202012Validator(whole).iter_errors(value)]
-
-
-def resolved(part: dict[str, Any]) -> dict[str, Any]:
-    """What a reference into the document stands for."""
-    if "$ref" not in part:
-        return part
-    found: Any = DOCUMENT
-    for step in part["$ref"].removeprefix("#/").split("/"):
-        found = found[step]
-    return dict(found)
 
 
 def test_the_committed_contract_is_the_generated_one() -> None:
@@ -77,7 +68,7 @@ def test_every_operation_is_explained(name: str) -> None:
     assert operation["summary"]
     assert len(operation["description"]) > len("Needs the scope ``.")
     for status, part in operation["responses"].items():
-        answer = resolved(part)
+        answer = resolved(part, DOCUMENT)
         assert answer["description"], status
         assert "X-Request-Id" in answer["headers"], status
 
@@ -114,12 +105,19 @@ def examples() -> Iterator[tuple[str, str, dict[str, Any], Any]]:
     """(operation, where, schema, example) for each request and answer."""
     for name, operation in OPERATIONS.items():
         parts = {"request": operation["requestBody"]} if "requestBody" in operation else {}
-        parts |= {status: resolved(part) for status, part in operation["responses"].items()}
+        parts |= {
+            status: resolved(part, DOCUMENT) for status, part in operation["responses"].items()
+        }
         for where, part in parts.items():
             for content in part["content"].values():
                 given = content.get("examples", {"": {"value": content.get("example")}})
                 for label, example in given.items():
-                    yield name, f"{where} {label}", content["schema"], resolved(example)["value"]
+                    yield (
+                        name,
+                        f"{where} {label}",
+                        content["schema"],
+                        resolved(example, DOCUMENT)["value"],
+                    )
 
 
 EXAMPLES = list(examples())

@@ -15,6 +15,14 @@ from tests.harness.client import Response
 # What a request gets that reaches no route.
 OUTSIDE = {problems.NOT_FOUND.code, problems.METHOD_NOT_ALLOWED.code}
 
+# What the ids in paths begin with; any operation has a receipt, a redemption is one.
+ID_PREFIXES = {
+    "card_id": "crd",
+    "template_id": "tpl",
+    "redemption_id": "rdm",
+    "operation_id": "rdm",
+}
+
 
 def route_of(declared: Sequence[Route], method: str, path: str) -> Route | None:
     """The route that serves a request; a path without a parameter hides one with."""

@@ -19,7 +19,6 @@ from service.ledger.commands import Freeze
 from service.ledger.reading import reading
 from service.ledger.writer import NumberTakenError
 from service.merchants import routes as merchants
-from service.receipts import routes as receipts
 from service.redemptions import operations as redemptions
 from service.reversals import routes as reversals
 from service.templates import operations as templates
@@ -162,15 +161,12 @@ CASES: list[tuple[str, str, How]] = [
     ("service.ledger.door.find", "unavailable", find_without_database),
     ("service.ledger.door.locate", "not_found",
      lambda m: door.locate(call(m), "ledger.locate_card", "crd_0")),
+    ("service.ledger.reading.own", "not_found", lambda m: redemptions.read(call(m), None)),
+    ("service.ledger.reading.own", "store_not_allowed",
+     elsewhere(redemptions.read, "redemption_id")),
     ("service.ledger.reading.reading", "unauthenticated", read_as_nobody),
     ("service.ledger.writer.Writer._decide", "unauthenticated", write_as_nobody),
     ("service.merchants.routes.move", "contradiction clock_moves_forward", clock_back),
-    ("service.receipts.routes.read", "not_found", lambda m: receipts.read(call(m), None)),
-    ("service.receipts.routes.read", "store_not_allowed",
-     elsewhere(receipts.read, "operation_id")),
-    ("service.redemptions.operations.read", "not_found", lambda m: redemptions.read(call(m), None)),
-    ("service.redemptions.operations.read", "store_not_allowed",
-     elsewhere(redemptions.read, "redemption_id")),
     ("service.reversals.routes.create", "contradiction", reverse("key-00000001")),
     ("service.reversals.routes.create", "unavailable",
      reverse("key-00000002", SimpleNamespace(submit=moved))),
