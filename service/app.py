@@ -16,6 +16,7 @@ from litestar.types import ASGIApp
 from msgspec.structs import replace
 
 import service.cards.routes
+import service.days.routes
 import service.docs.routes
 import service.error_codes.routes
 import service.merchants.routes
@@ -57,6 +58,7 @@ def handlers() -> Sequence[HTTPRouteHandler]:
         *service.redemptions.routes.HANDLERS,
         *service.reversals.routes.HANDLERS,
         *service.receipts.routes.HANDLERS,
+        *service.days.routes.HANDLERS,
         *service.reports.routes.HANDLERS,
         *service.merchants.routes.HANDLERS,
         *service.error_codes.routes.HANDLERS,

@@ -301,6 +301,15 @@ create type store_row_v1 as (
     status text
 );
 
+create type store_row_v2 as (
+    store_id text,
+    legal_entity text,
+    time_zone text,
+    day_cutoff time without time zone,
+    status text,
+    closed_through date
+);
+
 create type template_row_v1 as (
     template_id text,
     version_asked integer,
@@ -374,6 +383,28 @@ alter table card_template enable row level security;
 alter table card_template force row level security;
 create policy tenant on card_template as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on card_template to kafang_app;
+
+create table day_change (
+    merchant_id text collate "C" not null,
+    store_id text collate "C" not null,
+    business_date date not null,
+    change_no integer not null,
+    action text not null,
+    reason text,
+    changed_at timestamp with time zone not null,
+    api_key_id text collate "C" not null,
+    totals jsonb,
+    constraint day_change_pkey PRIMARY KEY (merchant_id, store_id, business_date, change_no),
+    constraint day_change_action_check CHECK ((action = ANY (ARRAY['close'::text, 'reopen'::text]))),
+    constraint day_change_change_no_check CHECK ((change_no > 0)),
+    constraint day_change_closing CHECK (((action = 'close'::text) = (totals IS NOT NULL))),
+    constraint day_change_reason CHECK (((action = 'reopen'::text) = (reason IS NOT NULL))),
+    constraint day_change_merchant_id_store_id_fkey FOREIGN KEY (merchant_id, store_id) REFERENCES store(merchant_id, store_id)
+);
+alter table day_change enable row level security;
+alter table day_change force row level security;
+create policy tenant on day_change as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on day_change to kafang_app;
 
 create table idempotency_key (
     merchant_id text collate "C" not null,
@@ -510,6 +541,7 @@ create table operation (
     constraint operation_merchant_id_store_id_fkey FOREIGN KEY (merchant_id, store_id) REFERENCES store(merchant_id, store_id),
     constraint operation_merchant_id_target_id_fkey FOREIGN KEY (merchant_id, target_id) REFERENCES operation(merchant_id, operation_id)
 );
+CREATE INDEX operation_day ON public.operation USING btree (merchant_id, store_id, business_date) WHERE (store_id IS NOT NULL);
 CREATE INDEX operation_refused_request_no ON public.operation USING btree (merchant_id, store_id, request_no) WHERE ((status = 'refused'::text) AND (request_no IS NOT NULL));
 CREATE INDEX operation_target ON public.operation USING btree (merchant_id, target_id) WHERE (target_id IS NOT NULL);
 alter table operation enable row level security;
@@ -595,6 +627,7 @@ create table store (
     day_cutoff time without time zone not null,
     status text not null default 'active'::text,
     created_at timestamp with time zone not null,
+    closed_through date,
     constraint store_pkey PRIMARY KEY (merchant_id, store_id),
     constraint store_status_check CHECK ((status = ANY (ARRAY['active'::text, 'closed'::text]))),
     constraint store_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
@@ -603,7 +636,7 @@ alter table store enable row level security;
 alter table store force row level security;
 create policy tenant on store as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on store to kafang_app;
-grant update (name, legal_entity, time_zone, day_cutoff, status) on store to kafang_app;
+grant update (name, legal_entity, time_zone, day_cutoff, status, closed_through) on store to kafang_app;
 
 create table template_counter (
     merchant_id text collate "C" not null,
@@ -700,6 +733,11 @@ begin
     p_counters := array(select r from unnest(p_counters) r where r.component <> all (v_missed));
   end if;
 
+  -- Nobody closes a day of these stores from here to the commit; the insert below sees what was closed before.
+  perform pg_advisory_xact_lock_shared(s.day) from (
+    select distinct hashtextextended(o.store_id, 0) as day
+      from unnest(p_operations) o where o.store_id is not null order by 1) s;
+
   -- 2. Keys first of all writes: a taken key fails the batch before anything else is done.
   insert into idempotency_key
       (merchant_id, key_hash, fingerprint, outcome, operation_id, http_status, answer, created_at)
@@ -749,7 +787,14 @@ begin
     select p_merchant, o.operation_id, o.kind, o.status, o.card_id, o.target_id, o.amount, o.currency, o.store_id,
         o.legal_entity, o.terminal_id, o.operator, o.shift, o.receipt_no, o.request_no, o.business_date, o.occurred_at,
         o.recorded_at, o.decided_at, o.decided_version, o.api_key_id, o.details
-      from unnest(p_operations) o;
+      from unnest(p_operations) o
+      where not exists (
+        select from store s
+        where s.merchant_id = p_merchant and s.store_id = o.store_id and s.closed_through >= o.business_date);
+  get diagnostics v_rows = row_count;
+  if v_rows <> cardinality(p_operations) then
+    raise exception 'a business date is closed' using errcode = 'KF005';
+  end if;
   if cardinality(p_redemption_inserts) > 0 then
     insert into redemption (merchant_id, redemption_id, card_id, store_id, request_no, status, version, currency,
         amount, refunded, lines, refunded_lines)
@@ -923,3 +968,27 @@ begin
 end
 $function$;
 grant execute on routine terms_v1(text,bytea[],text[],text[],integer[]) to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.terms_v2(p_merchant text, p_hashes bytea[], p_stores text[], p_templates text[], p_versions integer[], OUT merchant_id text, OUT mode text, OUT status text, OUT currency text, OUT time_zone text, OUT epoch bigint, OUT test_now timestamp with time zone, OUT clock timestamp with time zone, OUT credentials credential_row_v1[], OUT stores store_row_v2[], OUT templates template_row_v1[])
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform set_config('kafang.merchant_id', p_merchant, true);
+  select m.merchant_id, m.mode, m.status, m.currency, m.time_zone, m.epoch, m.test_now, clock_timestamp(),
+    array(select row(k.api_key_id, k.secret_hash, k.scopes, k.store_id, k.expires_at)::credential_row_v1
+          from api_key k
+          where k.merchant_id = p_merchant and k.secret_hash = any (p_hashes) and k.status = 'active'),
+    array(select row(s.store_id, s.legal_entity, s.time_zone, s.day_cutoff, s.status, s.closed_through)::store_row_v2
+          from store s where s.merchant_id = p_merchant and s.store_id = any (p_stores)),
+    array(select row(v.template_id, w.version, v.version, v.rules::text)::template_row_v1
+          from unnest(p_templates, p_versions) w (template_id, version)
+          join template_version v on v.merchant_id = p_merchant and v.template_id = w.template_id
+            and v.version = case when w.version > 0 then w.version else (
+              select max(x.version) from template_version x
+              where x.merchant_id = p_merchant and x.template_id = w.template_id) end)
+    into merchant_id, mode, status, currency, time_zone, epoch, test_now, clock, credentials, stores, templates
+    from merchant m where m.merchant_id = p_merchant;
+end
+$function$;
+grant execute on routine terms_v2(text,bytea[],text[],text[],integer[]) to kafang_app;

@@ -11,6 +11,8 @@ from service.kernel.ids import new_id
 POS_SCOPES = (
     "cards:read",
     "cards:write",
+    "days:read",
+    "days:write",
     "redemptions:read",
     "redemptions:write",
     "refunds:write",
@@ -20,6 +22,7 @@ POS_SCOPES = (
 MERCHANT_SCOPES = (
     *POS_SCOPES,
     "cards:freeze",
+    "days:reopen",
     "reports:read",
     "reversals:any",
     "templates:read",

@@ -23,6 +23,7 @@ from service.ledger.rows import Rows
 from service.ledger.snapshot import Snapshot
 from service.ledger.state import Card, Change, Key, StoreTerms, View
 from service.ledger.terms import Tenant, Terms
+from service.rules import days
 from service.rules.periods import MIDNIGHT, business_date
 
 # The operation ids that earlier attempts may have posted a command as.
@@ -194,6 +195,7 @@ class Batch:
         if day is None:
             zone = store.time_zone if store else self._tenant.merchant.time_zone
             day = business_date(now, zone, store.day_cutoff if store else MIDNIGHT)
+            day = days.open_date(day, store.closed_through if store else None)
             self._days[name] = day
         return day
 

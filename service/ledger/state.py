@@ -102,13 +102,14 @@ class Key(Struct, frozen=True):
 
 
 class StoreTerms(Struct, frozen=True):
-    """A store as the rules need it."""
+    """A store as the rules need it; `closed_through`: the last business date that is closed."""
 
     store_id: str
     legal_entity: str
     time_zone: str
     day_cutoff: time
     status: str
+    closed_through: date | None
 
 
 class TemplateTerms(Struct, frozen=True):

@@ -40,10 +40,10 @@ from service.ledger.terms import Terms
 
 log = logging.getLogger(__name__)
 
-# Nothing was written, decide again on fresh state: a counter would have passed its cap, or the
-# server chose this transaction as the victim of a deadlock or serialization failure (never a
-# business refusal, THREAT-T27).
-AGAIN = {"KF004", "40P01", "40001"}
+# Nothing was written, decide again on fresh state: a counter would have passed its cap, a day was
+# closed, or the server chose this transaction as the victim of a deadlock or serialization failure
+# (never a business refusal, THREAT-T27).
+AGAIN = {"KF004", "KF005", "40P01", "40001"}
 # The same for what the unique indexes found taken meanwhile: a key, a request number.
 TAKEN = {"idempotency_key_pkey", "redemption_request_no"}
 ATTEMPTS_MAX = 20

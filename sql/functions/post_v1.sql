@@ -3,15 +3,18 @@
 -- It is mechanical and decides nothing. It sets the tenant, then locks and checks every versioned row the batch was
 -- decided on; a row that moved or is busy makes its whole component a miss, and only components without a miss are
 -- applied: never half of one. Each arm writes one final image per row and counts its rows; a count that differs fails
--- the whole call inside the transaction. Locks are taken in one order everywhere (cards, redemptions, keys, request
--- numbers, counters, each by id), and cards are never waited for here, so there is no deadlock.
+-- the whole call inside the transaction. Locks are taken in one order everywhere (cards, redemptions, days of stores,
+-- keys, request numbers, counters, each by id), and cards are never waited for here, so there is no deadlock.
+--
+-- A store's day is shared by its posts and held alone by whoever closes it: an operation is of a day that is open when it
+-- commits.
 --
 -- Tables are reached by whole keys even under a plan that was made while they were empty: hence the keys named a second
 -- time in each arm (rule 13).
 --
 -- Returns the components that missed. Fails as a whole, with nothing written: by the unique index when a key, a request
 -- number or a card number is taken, with KF003 when a row count differs from the expected one, with KF004 when a
--- counter would pass its cap.
+-- counter would pass its cap, with KF005 when a business date was closed meanwhile.
 create or replace function post_v1(
   p_merchant text, p_guards guard_v1[], p_keys key_v1[], p_card_inserts card_insert_v1[], p_cards card_image_v1[],
   p_lot_inserts lot_insert_v1[], p_lots lot_image_v1[], p_operations operation_v1[], p_postings posting_v1[],
@@ -57,6 +60,11 @@ begin
     p_redemptions := array(select r from unnest(p_redemptions) r where r.component <> all (v_missed));
     p_counters := array(select r from unnest(p_counters) r where r.component <> all (v_missed));
   end if;
+
+  -- Nobody closes a day of these stores from here to the commit; the insert below sees what was closed before.
+  perform pg_advisory_xact_lock_shared(s.day) from (
+    select distinct hashtextextended(o.store_id, 0) as day
+      from unnest(p_operations) o where o.store_id is not null order by 1) s;
 
   -- 2. Keys first of all writes: a taken key fails the batch before anything else is done.
   insert into idempotency_key
@@ -107,7 +115,14 @@ begin
     select p_merchant, o.operation_id, o.kind, o.status, o.card_id, o.target_id, o.amount, o.currency, o.store_id,
         o.legal_entity, o.terminal_id, o.operator, o.shift, o.receipt_no, o.request_no, o.business_date, o.occurred_at,
         o.recorded_at, o.decided_at, o.decided_version, o.api_key_id, o.details
-      from unnest(p_operations) o;
+      from unnest(p_operations) o
+      where not exists (
+        select from store s
+        where s.merchant_id = p_merchant and s.store_id = o.store_id and s.closed_through >= o.business_date);
+  get diagnostics v_rows = row_count;
+  if v_rows <> cardinality(p_operations) then
+    raise exception 'a business date is closed' using errcode = 'KF005';
+  end if;
   if cardinality(p_redemption_inserts) > 0 then
     insert into redemption (merchant_id, redemption_id, card_id, store_id, request_no, status, version, currency,
         amount, refunded, lines, refunded_lines)

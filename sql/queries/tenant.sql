@@ -10,5 +10,5 @@ select merchant_id, mode, status, currency, time_zone, epoch, test_now, clock_ti
 from merchant where merchant_id = $1;
 
 -- name: terms
--- The tenant with what is configured for it, in one round trip and one snapshot; see terms_v1.
-select * from terms_v1($1, $2, $3, $4, $5);
+-- The tenant with what is configured for it, in one round trip and one snapshot; see terms_v2.
+select * from terms_v2($1, $2, $3, $4, $5);

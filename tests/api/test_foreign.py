@@ -13,7 +13,10 @@ from tests.harness import contract
 from tests.harness.client import Client
 from tests.harness.tenant import Tenant
 
-BODIES: dict[str, dict[str, Any]] = {"create_top_up": {"amount": shop.yuan(1), "tender": "cash"}}
+BODIES: dict[str, dict[str, Any]] = {
+    "create_top_up": {"amount": shop.yuan(1), "tender": "cash"},
+    "reopen_day": {"reason": "a mistake"},
+}
 WITH_ID = [route for route in ROUTES if "{" in route.path]
 
 
@@ -35,6 +38,7 @@ async def _theirs(other: Tenant, client_of: ClientOf) -> Theirs:
         "template_id": other.template_id,
         "redemption_id": sale,
         "operation_id": sale,
+        "store_id": other.store_ids[0],
     }
     return Theirs(ids, card.number, other.store_ids[0])
 
@@ -49,11 +53,12 @@ async def test_a_foreign_id_is_an_absent_one(
     absent = f"{contract.ID_PREFIXES[name]}_{'0' * 26}"
     for value in (theirs.ids[name], absent, "crd_x", "opn_" + "0" * 26, "%00", "a" * 300):
         path = route.path.replace(f"{{{name}}}", value)
+        path = path.replace("{business_date}", contract.BUSINESS_DATE)
         if route.method == "GET":
             answers.append(await office.get(path))
         else:
-            body = {"store_id": tenant.store_ids[0]} if route.operation_id in BODIES else {}
-            body |= BODIES.get(route.operation_id, {})
+            own = {"store_id": tenant.store_ids[0]} if "store_id" in route.example_body else {}
+            body = {**own, **BODIES.get(route.operation_id, {})}
             key = shop.new_key() if route.idempotent else None
             answers.append(await office.post(path, body, key))
     assert {(a.status, a.json()["code"]) for a in answers} == {(404, "not_found")}

@@ -117,7 +117,17 @@ async def _merchants(connection: Connection, count: int, cards: int) -> list[Mer
         made.append(Merchant(m, s, k, text, cards))
         for table, row in {
             "merchant": (m, "青禾美发", "test", "CNY", "Asia/Shanghai", "active", 1, None, now),
-            "store": (m, s, "人民广场店", LEGAL_ENTITY, "Asia/Shanghai", time(4), "active", now),
+            "store": (
+                m,
+                s,
+                "人民广场店",
+                LEGAL_ENTITY,
+                "Asia/Shanghai",
+                time(4),
+                "active",
+                now,
+                None,
+            ),
             "api_key": (
                 *(m, k, "till 1", token.secret_hash, list(POS_SCOPES), s),
                 *("active", None, now),

@@ -23,7 +23,7 @@ from tests.harness.tenant import Tenant
 FILE = servers.ROOT / "service" / "examples.json"
 ROUTES = {route.operation_id: route for route in app.declared()}
 # A test clock only goes forward: the walk is ten years ahead of what the examples show.
-START, AHEAD_YEARS = "2036-03-01T06:15:00Z", 10
+START, AHEAD_YEARS = "2036-03-02T06:15:00Z", 10
 MONTH = "opening_at=2036-01-31T16:00:00Z"
 ID = re.compile(r"\b([a-z]{3})_[0-9a-v]{26}\b")
 EXAMPLE_TOKEN = "AAABnKZcMqAAAAAAAAAiYA2v0bQ1V4mJ8rXkT7yHc9w="  # invented
@@ -42,7 +42,9 @@ class Walk:
     async def send(self, operation_id: str, body: Any = None, /, **ids: str) -> dict[str, Any]:
         """The answer to a route's example, changed by `body`; `ids` fill the path and the query."""
         route = ROUTES[operation_id]
-        pos = not route.scope.startswith(("templates:", "cards:freeze", "reports:", "test_clock:"))
+        pos = not route.scope.startswith(
+            ("templates:", "cards:freeze", "days:reopen", "reports:", "test_clock:")
+        )
         client = self.pos if pos else self.office
         query = ids.pop("query", "")
         path = route.path.format(**ids) + query
@@ -71,6 +73,9 @@ async def walk(server: Server, tenant: Tenant) -> dict[str, Any]:
         await steps.send("unfreeze_card", card_id=card_id)
         await steps.send("get_statement", card_id=card_id)
         await steps.send("get_receipt", operation_id=steps.answers["create_redemption"]["id"])
+        day = {"store_id": tenant.store_ids[0], "business_date": START[:10]}
+        for name in ("get_day", "close_day", "reopen_day"):
+            await steps.send(name, **day)
         await steps.send("report_liability", query="?by=template")
         await steps.send("report_movements", query=f"?by=store&{MONTH}")
         await steps.send("report_settlements", query=f"?{MONTH}")

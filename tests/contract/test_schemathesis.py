@@ -105,7 +105,8 @@ def named(value: Any, world: World) -> Any:
 def mix(case: Case[Any], world: World, kept: set[str], *, plain: bool) -> None:
     """Let a case name what exists: all of it from the example when `plain`, else in part."""
     for name in case.path_parameters or {}:
-        case.path_parameters[name] = world.ids[contract.ID_PREFIXES[name]]
+        prefix = contract.ID_PREFIXES.get(name)
+        case.path_parameters[name] = world.ids[prefix] if prefix else contract.BUSINESS_DATE
     route = ROUTES[case.operation.definition.raw["operationId"]]
     if isinstance(case.body, dict) and route.example_body is not None:
         example = named(route.example_body, world)

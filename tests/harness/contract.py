@@ -21,7 +21,10 @@ ID_PREFIXES = {
     "template_id": "tpl",
     "redemption_id": "rdm",
     "operation_id": "rdm",
+    "store_id": "sto",
 }
+# A day that any store may have had.
+BUSINESS_DATE = "2026-03-01"
 
 
 def route_of(declared: Sequence[Route], method: str, path: str) -> Route | None:

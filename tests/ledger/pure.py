@@ -50,7 +50,7 @@ def command(intent: Intent, number: str = "", **fields: Any) -> Command:
 
 def store(store_id: str = STORE, status: str = "active") -> StoreTerms:
     """A store whose day begins at four."""
-    return StoreTerms(store_id, "青禾美发管理有限公司", ZONE, time(4), status)
+    return StoreTerms(store_id, "青禾美发管理有限公司", ZONE, time(4), status, None)
 
 
 def template(template_id: str = "tpl_1", **rules: Any) -> TemplateTerms:

@@ -1,18 +1,22 @@
 """What provokes the refusals that look something up first, with a merchant to look for it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 
 from schemas.cards import CardCreate, CardLookup
+from schemas.days import DayClose, DayReopen
 from schemas.merchants import TestClockMove
 from schemas.reversals import ReversalCreate
 from schemas.templates import CardTemplateCreate
 from service import health
 from service.cards import operations as cards
+from service.days import operations as days
+from service.kernel.sql import SQL
 from service.ledger import door
 from service.ledger.batch import Relocate
 from service.ledger.commands import Freeze
@@ -21,8 +25,10 @@ from service.ledger.writer import NumberTakenError
 from service.merchants import routes as merchants
 from service.redemptions import operations as redemptions
 from service.reversals import routes as reversals
+from service.stores import operations as stores
 from service.templates import operations as templates
-from tests.ledger.rules.kit import Shop
+from tests.ledger.rules import kit
+from tests.ledger.rules.kit import ZONE, Shop
 
 NOBODY = "mer_" + "0" * 26
 PATH = {
@@ -30,6 +36,8 @@ PATH = {
     "card_id": "crd_" + "0" * 26,
     "redemption_id": "rdm_" + "0" * 26,
     "operation_id": "rdm_" + "0" * 26,
+    "store_id": "sto_" + "0" * 26,
+    "business_date": "2026-03-01",
 }
 How = Callable[[Shop], Awaitable[Any]]
 
@@ -48,7 +56,7 @@ def call(merchant: Shop, merchant_id: str = "", writer: Any = None) -> Any:
             door_keys=door.Keys.of(b"s" * 32),
         ),
         path=PATH,
-        query=SimpleNamespace(cursor=None, limit=10),
+        query=SimpleNamespace(cursor=None, limit=10, by="store"),
         request_id="req_1",
         idempotency_key="key-00000001",
         route="x",
@@ -135,6 +143,49 @@ def elsewhere(read: Callable[[Any, None], Awaitable[Any]], name: str) -> How:
     return asked_for
 
 
+def on_day(move: Callable[[Any], Awaitable[Any]], day: str, **changes: Any) -> How:
+    """Something done with a day of a fresh store; `changes` are the credential's."""
+
+    async def asked_for(merchant: Shop) -> Any:
+        asked = call(merchant)
+        made = await stores.create(
+            merchant.pool, merchant.merchant_id, "门店", "青禾", ZONE, time(4)
+        )
+        asked.path = PATH | {"store_id": made.store_id, "business_date": day}
+        asked.credential = msgspec.structs.replace(asked.credential, **changes)
+        return await move(asked)
+
+    return asked_for
+
+
+async def reopen_earlier(asked: Any) -> Any:
+    """The day before one that is closed."""
+    await days.close(asked, DayClose())
+    earlier = datetime.fromisoformat(asked.path["business_date"]) - timedelta(days=1)
+    asked.path = asked.path | {"business_date": str(earlier.date())}
+    return await days.reopen(asked, DayReopen("a mistake"))
+
+
+async def close_in_vain(merchant: Shop) -> Any:
+    """A closing whose statement is ended while it waits for somebody who has the days."""
+    async with kit.lines(kit.admin(merchant.server), kit.admin(merchant.server)) as (holder, other):
+
+        async def waiting_pid(_: Any = None) -> Any:
+            return await other.fetchval(
+                "select pid from pg_locks where locktype = 'advisory' and not granted"
+            )
+
+        async def close_it(asked: Any) -> Any:
+            async with holder.transaction():
+                await holder.execute(SQL["days.hold"], asked.path["store_id"])
+                task = asyncio.create_task(days.close(asked, DayClose()))
+                await kit.until(waiting_pid, "the closing to wait")
+                await other.execute("select pg_cancel_backend($1)", await waiting_pid())
+                return await task
+
+        return await on_day(close_it, "2026-03-01")(merchant)
+
+
 def reverse(key: str, writer: Any = None) -> How:
     """A reversal of a key."""
     return lambda merchant: reversals.create(
@@ -156,6 +207,16 @@ CASES: list[tuple[str, str, How]] = [
      lambda m: cards.look_up(call(m), CardLookup("88000000"))),
     ("service.cards.operations.read", "not_found", lambda m: cards.read(call(m), None)),
     ("service.cards.operations.statement", "not_found", lambda m: cards.statement(call(m), None)),
+    ("service.days.operations._alone", "unavailable", close_in_vain),
+    ("service.days.operations._days", "not_found", lambda m: days.read(call(m), None)),
+    ("service.days.operations._named", "not_found",
+     on_day(lambda asked: days.read(asked, None), "2026-02-29")),
+    ("service.days.operations._named", "store_not_allowed",
+     on_day(lambda asked: days.read(asked, None), "2026-03-01", store_id="sto_elsewhere")),
+    ("service.days.operations.close", "day_refused day_ahead",
+     on_day(lambda asked: days.close(asked, DayClose()), "2190-01-01")),
+    ("service.days.operations.reopen", "day_refused day_not_last",
+     on_day(reopen_earlier, "2026-03-01")),
     ("service.health.ready", "unavailable", without_database),
     ("service.ledger.door.consider", "not_found", find_nothing),
     ("service.ledger.door.find", "unavailable", find_without_database),

@@ -50,6 +50,11 @@ FRESH: dict[str, Any] = {
     "merchant_id": "mer_new",
     "name": "new",
 }
+A_CLOSED_DAY = """
+insert into day_change
+  (merchant_id, store_id, business_date, change_no, action, changed_at, api_key_id, totals)
+select merchant_id, store_id, '2026-03-01', 1, 'close', clock_timestamp(), 'key_1', '[]' from store
+"""
 LIST_CONSTRAINTS = """
 select c.conrelid::regclass::text as table, c.conname as name, c.contype::text as type,
   coalesce((select array_agg(a.attname::text order by k.position)
@@ -76,6 +81,9 @@ async def filled(original: embedded.Server) -> AsyncIterator[embedded.Server]:
         owner = await asyncpg.connect(cloned.owner_dsn)
         await owner.execute("insert into installation (secret_check) values ('check')")
         await owner.close()
+        admin = await asyncpg.connect(cloned.admin_dsn)
+        await admin.execute(A_CLOSED_DAY)
+        await admin.close()
         yield cloned
 
 
