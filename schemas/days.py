@@ -49,7 +49,7 @@ class DayChange(Struct):
     """A closing or a reopening, as it was."""
 
     change_no: Annotated[int, Meta(ge=1, description="In their order; the first has 1.")]
-    action: Literal["close", "reopen"]
+    action: Annotated[Literal["close", "reopen"], Meta(description="What was done.")]
     reason: Annotated[str | None, Meta(description="Of a reopening.")]
     changed_at: Instant
     totals: Annotated[

@@ -12,6 +12,7 @@ from service.kernel.http import BODY_MAX_BYTES, Route
 from tests.api import bad, shop
 from tests.api.conftest import ROUTES
 from tests.conftest import ClientOf, require_whole
+from tests.harness import contract
 from tests.harness import tenant as tenants
 from tests.harness.client import Client, Response
 from tests.harness.tenant import Tenant
@@ -48,7 +49,8 @@ async def send(
 ) -> Response:  # fmt: skip
     """A request of a route, good but for what is given."""
     path = route.path.replace("{card_id}", bad.CARD).replace("{template_id}", bad.TEMPLATE)
-    path = path.replace("{redemption_id}", "rdm_" + "0" * 26) + query
+    path = path.replace("{redemption_id}", "rdm_" + "0" * 26).replace("{store_id}", bad.STORE)
+    path = path.replace("{business_date}", contract.BUSINESS_DATE) + query
     if route.body is None:
         return await client.request(route.method, path, b"", headers or {})
     whole = bad.FULL[route.operation_id] if body is None else body
