@@ -15,3 +15,10 @@ left join leg g on g.merchant_id = o.merchant_id and g.card_id = o.card_id and g
   and g.version = coalesce(o.decided_version, 0) + 1
 left join redemption r on r.merchant_id = o.merchant_id and r.redemption_id = o.operation_id
 where o.merchant_id = $1 and o.operation_id = $2;
+
+-- name: last_of_terminal
+-- The id of what a terminal ($3) of a store ($2) did last; at one instant (a test clock stands still) the later id.
+select operation_id from operation
+where merchant_id = $1 and store_id = $2 and terminal_id = $3
+order by recorded_at desc, substr(operation_id, 5) desc
+limit 1;
