@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from io import SEEK_END, BytesIO
 
 import asyncpg
 from msgspec import Struct
@@ -91,7 +92,8 @@ async def settlements(call: Call, _: None) -> Answer:
 async def export(call: Call, _: None) -> Answer:
     """A chunk of all operations of a period, as a table."""
     limit: int = call.query.limit
-    parts, left, more, last = [rules.header()], limit, False, None
+    body, left, more, last = BytesIO(rules.header()), limit, False, None
+    body.seek(0, SEEK_END)
     async with _reporting(call) as tenant:
         place = _place(call, tenant.now)
         # One row more than asked for tells whether there is more. The loop serves others between
@@ -101,13 +103,16 @@ async def export(call: Call, _: None) -> Answer:
         ):
             more = len(rows) > left
             if kept := rows[:left]:
-                parts.append(rules.lines(kept))
+                body.write(rules.lines(kept))
                 last, left = kept[-1], left - len(kept)
-    headers = {"Opening-At": _told(place.opening_at), "Closing-At": _told(place.closing_at)}
+    headers = {
+        "Opening-At": rules.instant(place.opening_at),
+        "Closing-At": rules.instant(place.closing_at),
+    }
     if more and last is not None:
         place.recorded_at, place.operation_id = last["recorded_at"], last["operation_id"]
         headers["Next-Cursor"] = paging.encode_cursor(place)
-    return Answer(200, b"".join(parts), media_type=CSV, headers=headers)
+    return Answer(200, body.getvalue(), media_type=CSV, headers=headers)
 
 
 def rolled_forward(
@@ -163,10 +168,6 @@ def _place(call: Call, now: datetime) -> _Place:
             )
             raise ProblemError(INVALID_REQUEST, reasons=[reason])
     return place
-
-
-def _told(instant: datetime) -> str:
-    return instant.isoformat().replace("+00:00", "Z")
 
 
 def _period(

@@ -43,14 +43,15 @@ def _cells(values: list[Any]) -> list[Any]:
         if values[position]:
             values[position] = harmless(values[position])
     for position in _INSTANTS:
-        values[position] = _instant(values[position])
+        values[position] = instant(values[position])
     if values[_CARD]:
         values[_CARD] = masked(values[_CARD])
     return values
 
 
-def _instant(value: datetime) -> str:
-    return value.replace(tzinfo=None).isoformat() + "Z"
+def instant(value: datetime) -> str:
+    """An instant as everywhere else on the wire."""
+    return value.isoformat().replace("+00:00", "Z")
 
 
 def _text(cells: Iterable[list[Any]]) -> bytes:

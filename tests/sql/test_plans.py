@@ -18,6 +18,7 @@ from tests.bench.seed import Merchant
 CARDS, OPERATIONS = 500, 60_000
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 PLACE = (BEGIN + timedelta(seconds=40), "rdm_" + "0" * 26)
+LATE = "rdm_" + f"{1:020}" + f"{OPERATIONS // CARDS:06}"
 PERIOD = (BEGIN + timedelta(seconds=118), BEGIN + timedelta(seconds=120))
 
 Node = dict[str, Any]
@@ -50,9 +51,9 @@ def flat(node: Node) -> Iterator[Node]:
         yield from flat(below)
 
 
-def walked(nodes: list[Node]) -> float:
-    """The most rows of `operation` that one step read, those it threw away included."""
-    read = [node for node in nodes if node.get("Relation Name") == "operation"]
+def walked(nodes: list[Node], table: str = "operation") -> float:
+    """The most rows of a table that one step read, those it threw away included."""
+    read = [node for node in nodes if node.get("Relation Name") == table]
     rows = [node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in read]
     return max(float(each * node["Actual Loops"]) for each, node in zip(rows, read, strict=True))
 
@@ -80,6 +81,7 @@ async def test_a_chunk_is_read_in_its_order(ledger: Ledger, generic: bool) -> No
         assert not [node for node in nodes if "Sort" in node["Node Type"]]
         assert "operation_recorded_at" in {node.get("Index Name") for node in nodes}
         assert walked(nodes) <= limit
+        assert walked(nodes, "leg") <= limit
         assert nodes[0]["Actual Rows"] == limit
 
 
@@ -91,6 +93,12 @@ async def test_the_last_of_a_terminal_is_found_at_once(ledger: Ledger, generic: 
         assert "operation_terminal" in {node.get("Index Name") for node in nodes}
         # The seed gives many operations one instant; they are told apart by their ids.
         assert walked(nodes) <= CARDS + 1
+
+
+async def test_a_receipt_reads_one_leg_of_a_card_that_has_many(ledger: Ledger) -> None:
+    for generic in (False, True):
+        nodes = await ledger.nodes("receipts.by_operation", LATE, generic=generic)
+        assert walked(nodes, "leg") == 1
 
 
 async def test_a_report_of_a_short_period_reads_that_period(ledger: Ledger) -> None:
