@@ -1,4 +1,4 @@
-"""What a merchant owes its card holders, how it came to that, and between which stores."""
+"""What a merchant owes its card holders, how it came to that, between which stores; all it did."""
 
 from typing import Annotated, Literal
 
@@ -105,3 +105,42 @@ class SettlementList(Struct):
     opening_at: Instant
     closing_at: Instant
     data: list[Settlement]
+
+
+# A column of the export of operations and what it says.
+OPERATION_COLUMNS = {
+    "operation_id": "its receipt is at `/v1/receipts/{operation_id}`",
+    "kind": "as in a statement",
+    "status": "`accepted`, or `refused`: it moved nothing",
+    "recorded_at": "the order of the rows, then `operation_id`; UTC, RFC 3339",
+    "occurred_at": "as `recorded_at`; of a `lapse` when its value was past its time",
+    "business_date": "the store's business day",
+    "store_id": "empty: at no store",
+    "legal_entity": "who is liable: the store's, then",
+    "terminal_id": "as the till sent it",
+    "operator": "as the till sent it",
+    "shift": "as the till sent it",
+    "receipt_no": "as the till sent it",
+    "request_no": "as the till sent it",
+    "card": "the number, masked; empty: it was about no card",
+    "card_id": "empty: it was about no card",
+    "amount": "paid, taken or given back, or asked for when it was refused; minor units",
+    "currency": "of all amounts of the row",
+    "principal_delta": "what it added to the card or took; empty when it changed no card",
+    "bonus_delta": "the same of the bonus",
+    "undoes": "the operation that a refund, void or reversal is about",
+    "tender": "how a top-up was paid",
+    "payment_reference": "as it was sent",
+    "refusal": "the code it was refused with",
+    "reasons": "the codes of the reasons, a blank between them",
+}
+OperationsCsv = Annotated[
+    str,
+    Meta(
+        description="RFC 4180 in UTF-8: a row of names, then a row for each operation, lines end "
+        "with CR LF. A cell that a till or an office wrote and that begins with `=`, `+`, `-`, "
+        "`@` (also in their wide forms), a tab, a line break or `'` has one `'` more in front, so "
+        "that no spreadsheet takes it for a formula. Columns may be added at the end.\n\n"
+        + "\n".join(f"- `{name}`: {meaning}" for name, meaning in OPERATION_COLUMNS.items())
+    ),
+]

@@ -542,8 +542,10 @@ create table operation (
     constraint operation_merchant_id_target_id_fkey FOREIGN KEY (merchant_id, target_id) REFERENCES operation(merchant_id, operation_id)
 );
 CREATE INDEX operation_day ON public.operation USING btree (merchant_id, store_id, business_date) WHERE (store_id IS NOT NULL);
+CREATE INDEX operation_recorded_at ON public.operation USING btree (merchant_id, recorded_at, operation_id);
 CREATE INDEX operation_refused_request_no ON public.operation USING btree (merchant_id, store_id, request_no) WHERE ((status = 'refused'::text) AND (request_no IS NOT NULL));
 CREATE INDEX operation_target ON public.operation USING btree (merchant_id, target_id) WHERE (target_id IS NOT NULL);
+CREATE INDEX operation_terminal ON public.operation USING btree (merchant_id, store_id, terminal_id, recorded_at) WHERE (terminal_id IS NOT NULL);
 alter table operation enable row level security;
 alter table operation force row level security;
 create policy tenant on operation as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));

@@ -11,6 +11,7 @@ idempotency key (400), query and body (400, all problems at once), then the oper
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, cast
 from urllib.parse import parse_qsl
 
@@ -34,12 +35,16 @@ KEY_LENGTH = range(8, 129)
 
 
 class Answer(NamedTuple):
-    """What goes back: status, exact bytes, and whether they are a replay of an earlier answer."""
+    """What goes back: status, exact bytes, and whether they are a replay of an earlier answer.
+
+    `headers` are those the route declares as its own.
+    """
 
     status: int
     body: bytes
     replayed: bool = False
     media_type: str = JSON
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Call(Struct):
@@ -59,7 +64,8 @@ class Route(Struct, frozen=True):
     """A declared route: what it takes, what it can answer, and the words for who integrates it.
 
     An empty `scope` means that no credential is needed: see `open_handler`. `safe` is a POST that
-    changes nothing, as every GET.
+    changes nothing, as every GET. `media_type` is that of a success; `answer_headers` names the
+    headers of its own that a success may have, which `kernel/openapi.py` describes.
     """
 
     method: Literal["GET", "POST"]
@@ -75,6 +81,8 @@ class Route(Struct, frozen=True):
     query: Any = None
     idempotent: bool = False
     safe: bool = False
+    media_type: str = JSON
+    answer_headers: tuple[str, ...] = ()
     example_path: Mapping[str, str] = {}
     example_body: Any = None
     example_answer: Any = None
@@ -342,5 +350,5 @@ async def _body(receive: Receive, length: int | None) -> bytes:
 
 def _reply(answer: Answer, request_id: str) -> Reply:
     media_type = answer.media_type if answer.status < 400 else problems.MEDIA_TYPE
-    extra = REPLAYED if answer.replayed else None
+    extra = REPLAYED if answer.replayed else answer.headers
     return reply(answer.status, answer.body, request_id, media_type, extra)

@@ -6,6 +6,7 @@ from inspect import cleandoc
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from schemas.problems import Outcome, Problem
 from service.kernel import problems
@@ -35,6 +36,18 @@ HEADERS: dict[str, Any] = {
     "Idempotent-Replayed": {
         "description": "Present when this is the answer to an earlier request with the same key.",
         "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Next-Cursor": {
+        "description": "Send it as `cursor` to get what follows; absent: there is no more.",
+        "schema": {"type": "string"},
+    },
+    "Opening-At": {
+        "description": "The period begins after it. UTC, RFC 3339.",
+        "schema": {"type": "string", "format": "date-time"},
+    },
+    "Closing-At": {
+        "description": "The period ends with it. UTC, RFC 3339.",
+        "schema": {"type": "string", "format": "date-time"},
     },
     "Retry-After": {
         "description": "Seconds to wait before sending again.",
@@ -160,7 +173,7 @@ def _parameters(
 
 def _answers(route: Route, references: dict[Any, Any]) -> dict[str, Any]:
     """The successes; the route's example belongs to the first."""
-    names = ["X-Request-Id"] + ["Idempotent-Replayed"] * route.idempotent
+    names = ["X-Request-Id"] + ["Idempotent-Replayed"] * route.idempotent + [*route.answer_headers]
     answers: dict[str, Any] = {}
     for position, (status, wanted) in enumerate(route.answers.items()):
         example = _example(route.example_answer, wanted) if position == 0 else None
@@ -168,7 +181,7 @@ def _answers(route: Route, references: dict[Any, Any]) -> dict[str, Any]:
         answers[str(status)] = {
             "description": _first_line(wanted) or route.summary,
             "headers": _headers(names),
-            "content": {"application/json": content},
+            "content": {route.media_type: content},
         }
     return answers
 
@@ -273,4 +286,6 @@ def _name(reference: dict[str, Any]) -> str:
 
 
 def _first_line(wanted: Any) -> str:
-    return cleandoc(getattr(wanted, "__doc__", None) or "").partition("\n")[0]
+    """What a Struct says of itself; the words of a plain type are Python's."""
+    told = wanted.__doc__ if isinstance(wanted, type) and issubclass(wanted, Struct) else None
+    return cleandoc(told or "").partition("\n")[0]

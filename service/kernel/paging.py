@@ -55,10 +55,10 @@ def decode_cursor(cursor: str | None, wanted: Any) -> Any:
         raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         key = msgspec.json.decode(raw, type=wanted)
     except (ValueError, RecursionError):  # Not ASCII, not base 64, not JSON, not the type.
-        raise _refusal() from None
+        raise refusal() from None
     # Spare characters don't come back, and PostgreSQL's text can't hold a NUL.
     if encode_cursor(key) != cursor or NUL in raw.replace(rb"\\", b""):
-        raise _refusal()
+        raise refusal()
     return key
 
 
@@ -70,6 +70,7 @@ def page(
     return data, encode_cursor(key(data[-1])) if len(rows) > limit else None
 
 
-def _refusal() -> ProblemError:
-    reason = because(INVALID_VALUE, "Send next_cursor as it was, or none.", path="$query.cursor")
+def refusal() -> ProblemError:
+    """The 400 for a cursor that isn't one of ours; its place is `$query.cursor`."""
+    reason = because(INVALID_VALUE, "Send the cursor as it was, or none.", path="$query.cursor")
     return ProblemError(INVALID_REQUEST, reasons=[reason])

@@ -13,6 +13,7 @@ from schemas.redemptions import Line
 from schemas.reversals import ReversalOutcome
 from schemas.top_ups import Tender
 from service.kernel import database
+from service.kernel.sql import SQL
 from service.ledger.answers import masked
 from service.ledger.reading import Reading
 from service.rules.periods import zone
@@ -63,6 +64,14 @@ async def by_operation(tenant: Reading, operation_id: str) -> Receipt | None:
         tenant.connection, "receipts.by_operation", _Row, merchant_id, operation_id
     )
     return None if row is None else _receipt(row)
+
+
+async def last_of_terminal(tenant: Reading, store_id: str, terminal_id: str) -> Receipt | None:
+    """The receipt of what a terminal of a store did last, or None."""
+    operation_id = await tenant.connection.fetchval(
+        SQL["receipts.last_of_terminal"], tenant.merchant.merchant_id, store_id, terminal_id
+    )
+    return None if operation_id is None else await by_operation(tenant, operation_id)
 
 
 def _receipt(row: _Row) -> Receipt:

@@ -1,29 +1,46 @@
-"""The story of a report: one snapshot, an instant or a period of the past, lines that add up."""
+"""The story of a report: one snapshot, an instant or a period of the past, lines that add up.
+
+The export is the exception: a chunk is one snapshot, and the whole of it many. It holds together
+because its period is fixed with the first chunk and what is recorded in it doesn't change any more.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from io import SEEK_END, BytesIO
 
 import asyncpg
+from msgspec import Struct
 
+from schemas.common import Id, Instant
 from schemas.reports import Flow, Liability, LiabilityLine, Movement, MovementList, SettlementList
+from service.kernel import paging
 from service.kernel.http import Answer, Call, json_answer
 from service.kernel.problems import (
     INVALID_REQUEST,
+    INVALID_VALUE,
     UNAVAILABLE,
     ProblemError,
     because,
     define_reason,
 )
 from service.ledger.reading import Reading, reading
-from service.reports import store
+from service.reports import rules, store
 from service.reports.store import FlowOf
+
+CSV = "text/csv; charset=utf-8"
 
 # How long a report waits for the one before it.
 PATIENCE_S = 5.0
 # The period of a report that names none.
 PERIOD = timedelta(days=1)
+# How long until what is recorded at an instant is committed or never will be. `recorded_at` is the
+# database's time when a batch is read; each of the writer's attempts takes a new one, so its
+# patience doesn't count. Between that and the end of the post lie the rest of the read (10 s at
+# most), the tenant's terms (2.5 s for a connection and 10 s) and the post (10 s). Twice as much
+# leaves room for the commit, which nothing bounds but the disk; mostly it is over in milliseconds.
+SETTLED = timedelta(seconds=60)
 # No ledger is older, and dates near the first year can't be reckoned with in every time zone.
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 INSTANT_OUT_OF_RANGE = define_reason(
@@ -32,6 +49,15 @@ INSTANT_OUT_OF_RANGE = define_reason(
 PERIOD_BACKWARDS = define_reason("period_backwards", "The opening must come before the closing.")
 
 _Line = tuple[str, str, str, str]
+
+
+class _Place(Struct, array_like=True):
+    """Where an export stands: its period, and the last row that was sent."""
+
+    opening_at: Instant
+    closing_at: Instant
+    recorded_at: Instant
+    operation_id: Id
 
 
 async def liability(call: Call, _: None) -> Answer:
@@ -61,6 +87,32 @@ async def settlements(call: Call, _: None) -> Answer:
         opening_at, closing_at = _period(call, tenant.now)
         found = await store.settlements(tenant, opening_at, closing_at)
     return json_answer(200, SettlementList(opening_at, closing_at, found))
+
+
+async def export(call: Call, _: None) -> Answer:
+    """A chunk of all operations of a period, as a table."""
+    limit: int = call.query.limit
+    body, left, more, last = BytesIO(rules.header()), limit, False, None
+    body.seek(0, SEEK_END)
+    async with _reporting(call) as tenant:
+        place = _place(call, tenant.now)
+        # One row more than asked for tells whether there is more. The loop serves others between
+        # two slices.
+        async for rows in store.operations(
+            tenant, place.recorded_at, place.operation_id, place.closing_at, limit + 1
+        ):
+            more = len(rows) > left
+            if kept := rows[:left]:
+                body.write(rules.lines(kept))
+                last, left = kept[-1], left - len(kept)
+    headers = {
+        "Opening-At": rules.instant(place.opening_at),
+        "Closing-At": rules.instant(place.closing_at),
+    }
+    if more and last is not None:
+        place.recorded_at, place.operation_id = last["recorded_at"], last["operation_id"]
+        headers["Next-Cursor"] = paging.encode_cursor(place)
+    return Answer(200, body.getvalue(), media_type=CSV, headers=headers)
 
 
 def rolled_forward(
@@ -100,8 +152,29 @@ async def _reporting(call: Call) -> AsyncIterator[Reading]:
         turn.release()
 
 
-def _period(call: Call, now: datetime) -> tuple[datetime, datetime]:
-    closing_at = _past(call.query.closing_at or now, now, "closing_at")
+def _place(call: Call, now: datetime) -> _Place:
+    """Where to go on: at the cursor, or at the beginning of the period asked for."""
+    place: _Place | None = paging.decode_cursor(call.query.cursor, _Place)
+    if place is None:
+        opening_at, closing_at = _period(call, now, now - SETTLED)
+        # No id sorts after it: nothing at the opening itself.
+        return _Place(opening_at, closing_at, opening_at, "~")
+    if not EARLIEST <= place.opening_at <= place.recorded_at <= place.closing_at <= now:
+        raise paging.refusal()
+    for name in ("opening_at", "closing_at"):
+        if getattr(call.query, name) not in (None, getattr(place, name)):
+            reason = because(
+                INVALID_VALUE, "The cursor is of another period.", path=f"$query.{name}"
+            )
+            raise ProblemError(INVALID_REQUEST, reasons=[reason])
+    return place
+
+
+def _period(
+    call: Call, now: datetime, unless_named: datetime | None = None
+) -> tuple[datetime, datetime]:
+    """The period asked for; it ends now, or as said, where no end is named."""
+    closing_at = _past(call.query.closing_at or unless_named or now, now, "closing_at")
     opening_at = closing_at - PERIOD
     if call.query.opening_at:
         opening_at = _past(call.query.opening_at, now, "opening_at")

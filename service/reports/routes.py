@@ -1,4 +1,4 @@
-"""Reports over HTTP: liability, roll-forward, sold here and used there."""
+"""Reports over HTTP: liability, roll-forward, sold here and used there, all operations."""
 
 from typing import Annotated, Any
 
@@ -6,9 +6,12 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Meta, Struct
 
 from schemas.common import Instant
-from schemas.reports import By, Liability, MovementList, SettlementList
+from schemas.reports import By, Liability, MovementList, OperationsCsv, SettlementList
 from service.kernel.http import Operation, Route, handler
+from service.kernel.paging import CURSOR_MAX
 from service.reports import operations
+
+EXPORT_DEFAULT, EXPORT_MAX = 10_000, 50_000
 
 
 class AsOf(Struct, forbid_unknown_fields=True):
@@ -51,6 +54,35 @@ class PeriodBy(Period, forbid_unknown_fields=True):
     by: By = "account"
 
 
+class Export(Period, forbid_unknown_fields=True):
+    """A period, and which part of it."""
+
+    closing_at: Annotated[
+        Instant | None,
+        Meta(
+            description="The period ends with it; from the year 2000 on. 60 seconds ago when left "
+            "out: what was recorded later may still be on its way to the disk, and would be "
+            "missing.",
+            examples=["2026-03-31T16:00:00Z"],
+        ),
+    ] = None
+    cursor: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=CURSOR_MAX,
+                description="`Next-Cursor` of the chunk before; opaque. It holds the period: leave "
+                "the period out, or send it unchanged.",
+            ),
+        ]
+        | None
+    ) = None
+    limit: Annotated[int, Meta(ge=1, le=EXPORT_MAX, description="How many rows at most.")] = (
+        EXPORT_DEFAULT
+    )
+
+
 def _report(
     name: str,
     summary: str,
@@ -58,6 +90,7 @@ def _report(
     query: Any,
     shown: Any,
     operation: Operation,
+    **more: Any,
 ) -> HTTPRouteHandler:
     route = Route(
         method="GET",
@@ -70,6 +103,7 @@ def _report(
         query=query,
         answers={200: shown},
         errors=(),
+        **more,
     )
     return handler(route, operation)
 
@@ -100,5 +134,23 @@ HANDLERS = [
         Period,
         SettlementList,
         operations.settlements,
+    ),
+    _report(
+        "operations",
+        "Export all operations",
+        "Every operation of a period, also the refused ones, as a table in chunks. The first "
+        "chunk fixes the period (`Opening-At`, `Closing-At`); while there is a `Next-Cursor`, send "
+        "it as `cursor` for the next chunk. Each chunk begins with the row of names. After a "
+        "broken download ask again with the same cursor and limit: the same bytes come. "
+        "An operation is recorded at the instant it was decided at and can be read a moment later, "
+        "when it is on the disk: mostly some milliseconds, 60 seconds at the most unless the "
+        "disk itself stands still. Name a `closing_at` that is longer ago, or none, and nothing is "
+        "missing. Give this export's `Closing-At` as the next one's `opening_at`, and no row comes "
+        "twice or never.",
+        Export,
+        OperationsCsv,
+        operations.export,
+        media_type=operations.CSV,
+        answer_headers=("Opening-At", "Closing-At", "Next-Cursor"),
     ),
 ]

@@ -54,3 +54,31 @@ where o.merchant_id = $1 and o.recorded_at > $2 and o.recorded_at <= $3
   and o.kind in ('redeem', 'refund', 'void', 'reversal')
 group by s.store_id, u.store_id, l.account, l.unit
 order by s.store_id, u.store_id, l.account desc, l.unit;
+
+-- name: operations
+-- The operations after the place $2, $3 (an instant and an id) up to and including $4, at most $5, in the order of the
+-- export. They are found and ordered by operation_recorded_at; what belongs to each is then looked up by key, one by
+-- one (the limits keep it so), so that the first rows are there at once and none is sorted. The leg's version is
+-- reckoned inside: row-level security lets no sum, which could fail, into the search of an index.
+select o.operation_id, o.kind, o.status, o.recorded_at, o.occurred_at, o.business_date, o.store_id, o.legal_entity,
+  o.terminal_id, o.operator, o.shift, o.receipt_no, o.request_no, c.card_number as card, o.card_id, o.amount,
+  coalesce(o.currency, m.currency) as currency, g.principal_delta, g.bonus_delta, o.target_id as undoes,
+  o.details ->> 'tender' as tender, o.details ->> 'payment_reference' as payment_reference,
+  case when o.status = 'refused' then o.details ->> 'code' end as refusal,
+  case when o.status = 'refused' then (
+    select string_agg(r.value ->> 'code', ' ' order by r.ordinality)
+    from jsonb_array_elements(o.details -> 'reasons') with ordinality r) end as reasons
+from (
+  select *, coalesce(decided_version, 0) + 1 as leg_version from operation
+  where merchant_id = $1 and (recorded_at, operation_id) > ($2, $3) and recorded_at <= $4
+  order by recorded_at, operation_id
+  limit $5) o
+left join lateral (
+  select currency from merchant where merchant_id = o.merchant_id limit 1) m on true
+left join lateral (
+  select card_number from card where merchant_id = o.merchant_id and card_id = o.card_id limit 1) c on true
+left join lateral (
+  select principal_delta, bonus_delta from leg
+  where merchant_id = o.merchant_id and card_id = o.card_id and version = o.leg_version
+    and operation_id = o.operation_id limit 1) g on true
+order by o.recorded_at, o.operation_id;

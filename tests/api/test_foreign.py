@@ -108,6 +108,21 @@ async def test_a_foreign_store_is_none(office: Client, tenant: Tenant, theirs: T
     assert len({shop.without_request_id(answer) for answer in answers}) == 1
 
 
+async def test_a_foreign_terminal_did_nothing(
+    office: Client, tenant: Tenant, theirs: Theirs, other: Tenant, client_of: ClientOf
+) -> None:
+    async with client_of(other.merchant_key) as client:
+        card = await shop.funded(client, other, 1_000)
+        till = {"terminal_id": "T2"}
+        await shop.sold(client, card, 100, store_id=theirs.store_id, till=till)
+    answers = [
+        await office.get(f"/v1/operations/last?terminal_id=T2&store_id={store_id}")
+        for store_id in (theirs.store_id, "sto_" + "0" * 26, tenant.store_ids[0])
+    ]
+    assert {answer.status for answer in answers} == {404}
+    assert len({shop.without_request_id(answer) for answer in answers}) == 1
+
+
 async def test_lists_show_ones_own(
     office: Client, tenant: Tenant, theirs: Theirs, other: Tenant
 ) -> None:

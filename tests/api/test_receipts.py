@@ -1,6 +1,7 @@
 """Receipts: everything a till prints, of every kind of operation, the same when printed again."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -132,6 +133,61 @@ async def test_a_till_prints_what_its_own_store_did(
     answer = await pos.get(f"/v1/receipts/{elsewhere}")
     assert (answer.status, answer.json()["code"]) == (403, "store_not_allowed")
     assert (await printed(office, elsewhere))["store_id"] == tenant.store_ids[1]
+
+
+async def last(client: Client, terminal_id: str, store_id: str | None = None) -> dict[str, Any]:
+    """What a terminal did last."""
+    store = f"&store_id={store_id}" if store_id else ""
+    answer = await client.get(f"/v1/operations/last?terminal_id={quote(terminal_id)}{store}")
+    assert answer.status == 200, answer.body
+    return dict(answer.json())
+
+
+@pytest.mark.parametrize("clock", ["runs", "stands still"])
+async def test_a_terminal_learns_what_it_did_last(
+    pos: Client, office: Client, tenant: Tenant, clock: str
+) -> None:
+    if clock == "stands still":
+        await shop.move_clock(office, "2036-03-01T06:15:00Z")
+    card = await shop.funded(office, tenant, 30_000)
+    mine, beside = ({"terminal_id": f"收银台 {number}"} for number in (1, 2))
+    sales = []
+    for _ in range(3):
+        sales.append(await shop.sold(pos, card, 100, till=mine))
+        assert await last(pos, "收银台 1") == await printed(pos, sales[-1])
+    refund = await pos.post(f"/v1/redemptions/{sales[-1]}/refunds", {"till": mine}, shop.new_key())
+    assert (await last(pos, "收银台 1"))["operation_id"] == refund.json()["id"]
+    assert (await shop.redeem(pos, card, 10**6, till=mine)).status == 409
+    refused = await last(pos, "收银台 1")
+    assert (refused["kind"], refused["accepted"]) == ("redeem", False)
+    await shop.sold(pos, card, 100, till=beside)
+    await shop.sold(pos, card, 100)
+    await shop.sold(office, card, 100, till=mine, store_id=tenant.store_ids[1])
+    assert await last(pos, "收银台 1") == refused
+
+
+async def test_a_terminal_is_one_of_a_store(pos: Client, office: Client, tenant: Tenant) -> None:
+    """Two stores may call theirs the same; the merchant's key must say which is meant."""
+    card = await shop.funded(office, tenant, 30_000)
+    here, there = tenant.store_ids
+    sales = {
+        store: await shop.sold(office, card, 100, till={"terminal_id": "T2"}, store_id=store)
+        for store in (here, there)
+    }
+    for store, sale in sales.items():
+        assert (await last(office, "T2", store))["operation_id"] == sale
+    assert (await last(pos, "T2", here))["operation_id"] == sales[here]
+    other = await pos.get(f"/v1/operations/last?terminal_id=T2&store_id={there}")
+    assert (other.status, other.json()["code"]) == (403, "store_not_allowed")
+    unnamed = await office.get("/v1/operations/last?terminal_id=T2")
+    assert (unnamed.status, shop.reasons(unnamed)) == (422, ["store_required"])
+
+
+async def test_a_terminal_that_did_nothing(pos: Client, office: Client, tenant: Tenant) -> None:
+    card = await shop.funded(office, tenant, 1_000)
+    await shop.sold(pos, card, 10, till={"terminal_id": "T20"})
+    answer = await pos.get("/v1/operations/last?terminal_id=T2")
+    assert (answer.status, answer.json()["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize("operation_id", ["rdm_" + "0" * 26, "rdm_1", "x"])

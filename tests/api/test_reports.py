@@ -287,3 +287,4 @@ async def test_a_report_is_the_merchants_own(
             assert (await pos.get(path)).status == 403
             assert (await others.get(path)).json()["data"] != []
             assert (await office.get(path)).json()["data"] == []
+        assert (await pos.get("/v1/reports/operations")).status == 403

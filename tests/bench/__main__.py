@@ -14,6 +14,7 @@ from msgspec import Struct
 from service.ledger import invariants
 from tests.bench import bench, measures, report
 from tests.bench.bench import QUICK, Bench, Plan, say
+from tests.bench.export import export
 from tests.bench.figures import BenchError, Line
 from tests.bench.growth import growth
 from tests.harness import server as servers
@@ -24,6 +25,7 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "merchants": measures.merchants,
     "latency": measures.latency,
     "memory": measures.memory,
+    "export": export,
     "growth": growth,
 }
 # Measured only when asked for: they take long.
@@ -64,15 +66,12 @@ def _chosen() -> Chosen:
     parser.add_argument("--soak", action="store_true", help="also memory under ten minutes of load")
     parser.add_argument("--growth", action="store_true", help="also a ledger of 10 M operations")
     parser.add_argument("--no-write", action="store_true", help="leave docs/performance.md alone")
-    sizes = ("rounds", "seconds", "cards", "operations", "large_cards", "large_operations")
-    for size in (*sizes, "soak_s"):
+    sizes = ["rounds", "seconds", "cards", "operations", "large_cards", "large_operations"]
+    sizes += ["soak_s", "export_operations"]
+    for size in sizes:
         parser.add_argument(f"--{size.replace('_', '-')}", type=int, metavar="N")
     arguments = parser.parse_args()
-    given = {
-        size: value
-        for size in (*sizes, "soak_s")
-        if (value := getattr(arguments, size)) is not None
-    }
+    given = {size: value for size in sizes if (value := getattr(arguments, size)) is not None}
     plan = msgspec.structs.replace(QUICK if arguments.quick else Plan(), **given)
     names = arguments.only or [
         name for name in MEASURES if name not in LONG or getattr(arguments, LONG[name])

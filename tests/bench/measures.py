@@ -141,7 +141,7 @@ async def memory(bench: Bench) -> list[Line]:
     began = time.monotonic()
     pids = bench.server.workers()
     while not task.done():
-        samples.append((time.monotonic() - began, [_resident_kib(pid) for pid in pids]))
+        samples.append((time.monotonic() - began, [resident_kib(pid) for pid in pids]))
         await asyncio.wait([task], timeout=SAMPLE_INTERVAL_S)
     await bench.accounted(await task, [bench.merchant])
     if pids != bench.server.workers():
@@ -166,7 +166,8 @@ def _memory_lines(plan: Plan, samples: list[tuple[float, list[int]]]) -> list[Li
     ]
 
 
-def _resident_kib(pid: int) -> int:
+def resident_kib(pid: int) -> int:
+    """Memory of a worker that is in use."""
     for line in Path(f"/proc/{pid}/status").read_text("utf-8").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])

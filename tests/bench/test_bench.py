@@ -1,15 +1,18 @@
 """The bench does not believe itself: what it can't account for fails the run."""
 
 import re
+from datetime import UTC, datetime
 from statistics import median
 
 import pytest
 from msgspec.structs import replace
 
-from service.kernel import embedded
+from service.api_keys import operations as api_keys
+from service.kernel import database, embedded
 from tests.bench import __main__ as command
 from tests.bench import client, load, report, seed
 from tests.bench.bench import QUICK, Bench
+from tests.bench.export import Walk
 from tests.bench.figures import BenchError, Line, Run, best, percentile, ratio_line
 from tests.bench.seed import Merchant
 from tests.harness.server import Server
@@ -76,6 +79,22 @@ async def test_open_loop_reports_a_refusal(server: Server, merchant: Merchant) -
     stranger = replace(merchant, token=merchant.token[:-1])
     with pytest.raises(BenchError, match="401"):
         await client.open_loop(server.port, client.Requests(stranger, (0, 2)), 4, 20.0, 1.0)
+
+
+async def test_an_export_that_lacks_a_row_fails_the_run(
+    server: Server, postgres: embedded.Server, merchant: Merchant
+) -> None:
+    pool = await database.open_pool(postgres.app_dsn, 1)
+    key = await api_keys.create(pool, merchant.merchant_id, "office", "merchant", None)
+    await pool.close()
+    closing_at = datetime.now(UTC).replace(microsecond=0)
+    whole = Walk(server.port, key.token, closing_at, rows=6)
+    await whole.to_the_end()
+    assert (whole.walked, whole.whole, whole.resumed) == (6, 1, 1)
+    with pytest.raises(BenchError, match="6 rows were exported, the ledger has 7"):
+        await Walk(server.port, key.token, closing_at, rows=7).to_the_end()
+    with pytest.raises(BenchError, match="401"):
+        await Walk(server.port, key.token[:-1], closing_at, rows=6).to_the_end()
 
 
 def test_zipf_gives_the_first_most_and_everybody_some() -> None:

@@ -166,6 +166,23 @@ def test_an_answer_the_contract_does_not_declare_is_seen(
     assert any(fault in text for text in found), found
 
 
+@pytest.mark.parametrize(
+    ("media_type", "body", "fault"),
+    [
+        ("application/json", b"a,b\r\n", "is application/json"),
+        ("text/csv; charset=utf-8", b"", "is no table"),
+        ("text/csv; charset=utf-8", b"\xff\r\n", "is no table"),
+        ("text/csv; charset=utf-8", b'a,"b\r\n', "is no table"),
+        ("text/csv; charset=utf-8", b"a,b\r\n1,2\r\n3\r\n", "1 lines that are not as long"),
+        ("text/csv; charset=utf-8", b"a,b\r\n1,2", "does not end with a line's end"),
+    ],
+)
+def test_a_table_that_is_none_is_seen(media_type: str, body: bytes, fault: str) -> None:
+    headers = {"content-type": media_type, "x-request-id": "req_1"}
+    found = contract.faults(ROUTES["report_operations"], Response(200, headers, body))
+    assert any(fault in text for text in found), found
+
+
 def test_more_than_was_declared_is_seen() -> None:
     answer = json.loads(flow.FILE.read_text("utf-8"))["issue_card"]
     headers = {"content-type": "application/json", "x-request-id": "req_1"}

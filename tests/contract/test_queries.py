@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from msgspec import Struct, structs
 
+from schemas.reports import OPERATION_COLUMNS
 from service.kernel import embedded
 from service.kernel.migrations import migrate
 from service.kernel.sql import SQL
@@ -28,6 +29,7 @@ BY_HAND = {
     "cards.by_number": CARD,
     "redemptions.by_id": "redemptions.by_request_no",
     "redemptions.refused_by_id": "redemptions.by_request_no",
+    "reports.operations": list(OPERATION_COLUMNS),
 }
 
 

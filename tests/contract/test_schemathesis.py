@@ -47,6 +47,9 @@ CHECKS = [
 # The clock is moved last: cards and lots of the others must not expire under them.
 NAMES = sorted(OPERATIONS, key=lambda name: (name == "move_test_clock", name))
 EXAMPLE_ID = re.compile(r"(tpl|crd|sto|rdm)_06f2k9v3c0a1b2c3d4e5f6g7h8")
+TILL = {"terminal_id": "T2"}
+# What must be asked of a store.
+BY_STORE = {"find_redemptions": {"request_no": "GEN-1"}, "get_last_operation": TILL}
 _numbers = count(1)
 
 
@@ -81,7 +84,7 @@ async def fresh(world: World, client_of: ClientOf, name: str) -> World:
         if name != "activate_card":
             store = {"store_id": ids["sto"]}
             await shop.top_up(office, card, 40_000_000, **store)
-            ids["rdm"] = await shop.sold(office, card, 8_800, **store)
+            ids["rdm"] = await shop.sold(office, card, 8_800, **store, till=TILL)
         if name == "unfreeze_card":
             await office.post(f"/v1/cards/{card.card_id}/freeze", {}, shop.new_key())
     return World(world.base_url, world.token, ids, card.number)
@@ -117,8 +120,8 @@ def mix(case: Case[Any], world: World, kept: set[str], *, plain: bool) -> None:
     if plain:
         if route.idempotent:
             case.headers["Idempotency-Key"] = f"generated-{next(_numbers)}"
-        if route.operation_id == "find_redemptions":
-            case.query = {"request_no": "GEN-1", "store_id": world.ids["sto"]}
+        if route.operation_id in BY_STORE:
+            case.query = {**BY_STORE[route.operation_id], "store_id": world.ids["sto"]}
         elif route.query is not None:
             case.query = {}
 

@@ -1,8 +1,10 @@
 """Every answer held against what its route declares: status, code, media type, schema, headers."""
 
+import csv
 import json
 import re
 from collections.abc import Sequence
+from io import StringIO
 from typing import Any
 
 import msgspec
@@ -10,6 +12,7 @@ import msgspec
 from schemas.problems import Problem
 from service.kernel import problems
 from service.kernel.http import Route, errors_of
+from service.kernel.replies import JSON
 from tests.harness.client import Response
 
 # What a request gets that reaches no route.
@@ -50,7 +53,8 @@ def _answer_faults(route: Route, response: Response) -> list[str]:
     if response.status not in route.answers:
         return ["is not declared"]
     wanted = route.answers[response.status]
-    return _media_type(response, "application/json") + _body(wanted, response)
+    body = _body if route.media_type == JSON else _table
+    return _media_type(response, route.media_type) + body(wanted, response)
 
 
 def _problem_faults(route: Route | None, response: Response) -> list[str]:
@@ -85,6 +89,18 @@ def _body(wanted: Any, response: Response) -> list[str]:
         return [f"does not fit {wanted.__name__}: {error}"]
     again = json.loads(msgspec.json.encode(value))
     return [] if again == response.json() else [f"holds more than {wanted.__name__} declares"]
+
+
+def _table(_wanted: Any, response: Response) -> list[str]:
+    """RFC 4180: in UTF-8, every line as long as the first one and ended by CR LF."""
+    try:
+        text = response.body.decode("utf-8")
+        first, *rest = csv.reader(StringIO(text, newline=""), strict=True)
+    except (UnicodeDecodeError, ValueError, csv.Error) as error:
+        return [f"is no table: {error}"]
+    found = [] if text.endswith("\r\n") else ["does not end with a line's end"]
+    odd = [row for row in rest if len(row) != len(first)]
+    return found + [f"has {len(odd)} lines that are not as long as the first"] * bool(odd)
 
 
 def _pattern(path: str) -> re.Pattern[str]:

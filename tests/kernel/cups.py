@@ -59,7 +59,8 @@ async def fill(call: Call, body: Fill) -> Answer:
 
 async def listing(call: Call, body: None) -> Answer:
     assert body is None
-    return Answer(200, json.dumps({"limit": call.query.limit, "at": call.request_id}).encode())
+    shown = json.dumps({"limit": call.query.limit, "at": call.request_id}).encode()
+    return Answer(200, shown, headers={"Next-Cursor": "cup-3"} if call.query.limit == 3 else {})
 
 
 async def broken(_call: Call, _body: None) -> Answer:

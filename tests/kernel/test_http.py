@@ -167,6 +167,12 @@ async def test_an_open_route_needs_no_credential(client: httpx.AsyncClient) -> N
     assert response.headers["content-type"] == "text/plain"
 
 
+async def test_an_answer_has_headers_of_its_own(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/cups", params={"limit": 3})
+    assert response.headers["next-cursor"] == "cup-3"
+    assert "next-cursor" not in (await client.get("/v1/cups")).headers
+
+
 async def body_of(pieces: list[bytes], headers: list[tuple[bytes, bytes]]) -> tuple[bytes, int]:
     """The body read from these pieces, and how often it was asked for."""
     asked = 0

@@ -123,6 +123,19 @@ def test_every_reference_leads_somewhere(api: dict[str, Any]) -> None:
             here = here[step]
 
 
+def test_a_table(api: dict[str, Any]) -> None:
+    table = changed(
+        LIST, answers={200: str}, media_type="text/csv", answer_headers=("Next-Cursor",),
+        example_answer="id\r\ncup_1\r\n",
+    )  # fmt: skip
+    answer = document([table], "Cups", "1.0", "")["paths"][LIST.path]["get"]["responses"]["200"]
+    assert answer["content"] == {
+        "text/csv": {"schema": {"type": "string"}, "example": "id\r\ncup_1\r\n"}
+    }
+    assert answer["headers"].keys() == {"X-Request-Id", "Next-Cursor"}
+    assert answer["description"] == LIST.summary
+
+
 def test_a_write(api: dict[str, Any]) -> None:
     write = api["paths"]["/v1/shelves/{shelf_id}/cups"]["post"]
     assert write["operationId"] == "fill_cup"

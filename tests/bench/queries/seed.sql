@@ -84,3 +84,7 @@ select count(*) from store s
 join redemption r on r.merchant_id = s.merchant_id and r.store_id = s.store_id
   and r.request_no >= $2::text || '-' and r.request_no < $2::text || '.'
 where s.merchant_id = any ($1::text[]);
+
+-- name: recorded
+-- How many operations a merchant has up to an instant.
+select count(*) from operation where merchant_id = $1 and recorded_at <= $2;

@@ -1,0 +1,113 @@
+"""What walks or searches a long ledger goes by index, whatever plan the server keeps for it."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from msgspec import Struct
+
+from service.kernel import embedded
+from service.kernel.database import READER_SETTINGS
+from service.kernel.sql import SQL
+from tests.bench import seed
+from tests.bench.seed import Merchant
+
+CARDS, OPERATIONS = 500, 60_000
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+PLACE = (BEGIN + timedelta(seconds=40), "rdm_" + "0" * 26)
+LATE = "rdm_" + f"{1:020}" + f"{OPERATIONS // CARDS:06}"
+PERIOD = (BEGIN + timedelta(seconds=118), BEGIN + timedelta(seconds=120))
+
+Node = dict[str, Any]
+
+
+class Ledger(Struct):
+    """A seeded merchant's ledger, read as the application does."""
+
+    merchant: Merchant
+    connection: asyncpg.Connection
+
+    async def nodes(self, query: str, *arguments: Any, generic: bool) -> list[Node]:
+        """The steps of a query's plan, with what they really did."""
+        async with self.connection.transaction():
+            await self.connection.execute(SQL["tenant.set"], self.merchant.merchant_id)
+            mode = "force_generic_plan" if generic else "force_custom_plan"
+            await self.connection.execute(f"set local plan_cache_mode = {mode}")
+            told = await self.connection.fetchval(
+                f"explain (analyze, format json) {SQL[query]}",
+                self.merchant.merchant_id,
+                *arguments,
+            )
+        return list(flat(json.loads(told)[0]["Plan"]))
+
+
+def flat(node: Node) -> Iterator[Node]:
+    """A step and those below it."""
+    yield node
+    for below in node.get("Plans", ()):
+        yield from flat(below)
+
+
+def walked(nodes: list[Node], table: str = "operation") -> float:
+    """The most rows of a table that one step read, those it threw away included."""
+    read = [node for node in nodes if node.get("Relation Name") == table]
+    rows = [node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in read]
+    return max(float(each * node["Actual Loops"]) for each, node in zip(rows, read, strict=True))
+
+
+@pytest.fixture(name="ledger", scope="module")
+async def _ledger(postgres: embedded.Server) -> AsyncIterator[Ledger]:
+    async with seed.superuser(postgres.admin_dsn) as admin:
+        (merchant,) = await seed.seed(admin, 1, CARDS, OPERATIONS)
+        terminals = "'T' || substr(operation_id, 24, 1)"
+        await admin.execute(
+            f"update operation set terminal_id = {terminals} where merchant_id = $1",
+            merchant.merchant_id,
+        )
+        await admin.execute("vacuum analyze operation")
+    connection = await asyncpg.connect(postgres.app_dsn, server_settings=READER_SETTINGS)
+    yield Ledger(merchant, connection)
+    await connection.close()
+
+
+@pytest.mark.parametrize("generic", [False, True])
+async def test_a_chunk_is_read_in_its_order(ledger: Ledger, generic: bool) -> None:
+    for limit in (2, 1_001, 10_001):
+        query = (*PLACE, BEGIN + timedelta(days=1), limit)
+        nodes = await ledger.nodes("reports.operations", *query, generic=generic)
+        assert not [node for node in nodes if "Sort" in node["Node Type"]]
+        assert "operation_recorded_at" in {node.get("Index Name") for node in nodes}
+        assert walked(nodes) <= limit
+        assert walked(nodes, "leg") <= limit
+        assert nodes[0]["Actual Rows"] == limit
+
+
+@pytest.mark.parametrize("generic", [False, True])
+async def test_the_last_of_a_terminal_is_found_at_once(ledger: Ledger, generic: bool) -> None:
+    for terminal in ("T1", "none"):
+        place = (ledger.merchant.store_id, terminal)
+        nodes = await ledger.nodes("receipts.last_of_terminal", *place, generic=generic)
+        assert "operation_terminal" in {node.get("Index Name") for node in nodes}
+        # The seed gives many operations one instant; they are told apart by their ids.
+        assert walked(nodes) <= CARDS + 1
+
+
+async def test_a_receipt_reads_one_leg_of_a_card_that_has_many(ledger: Ledger) -> None:
+    for generic in (False, True):
+        nodes = await ledger.nodes("receipts.by_operation", LATE, generic=generic)
+        assert walked(nodes, "leg") == 1
+
+
+async def test_a_report_of_a_short_period_reads_that_period(ledger: Ledger) -> None:
+    for query, arguments in (
+        ("reports.flows", ("account", *PERIOD)),
+        ("reports.settlements", PERIOD),
+        ("reports.liability", ("account", PERIOD[0])),
+    ):
+        nodes = await ledger.nodes(query, *arguments, generic=False)
+        read = [node for node in nodes if node.get("Index Name") == "operation_recorded_at"]
+        assert read, query
+        assert read[0]["Actual Rows"] <= 2 * CARDS
