@@ -15,24 +15,51 @@ DayBy = Annotated[
 ]
 
 
+ChangeNo = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=2**31 - 1,
+        description="The day's `change_no` as you saw it; 0 for a day that was never closed. If "
+        "somebody closed or opened it since then, nothing happens: so a request that is sent "
+        "again undoes nobody's work.",
+    ),
+]
+
+
 class DayClose(Struct, forbid_unknown_fields=True):
-    """Close a day; there is nothing to say."""
+    """Close a day."""
+
+    change_no: ChangeNo
 
 
 class DayReopen(Struct, forbid_unknown_fields=True):
     """Open a closed day again."""
 
+    change_no: ChangeNo
     reason: Annotated[Label, Meta(description="Why; it is kept with the day.")]
 
 
 class DayLine(Struct, frozen=True):
-    """Operations of one kind; terminal, operator and shift are given when asked for by them."""
+    """Operations of one kind; terminal, operator and shift are given when asked for by them.
+
+    Closings keep these lines: a new field needs a default.
+    """
 
     terminal_id: str | None
     operator: str | None
     shift: str | None
     kind: OperationKind
-    tender: Annotated[Tender | None, Meta(description="How top-ups were paid for.")]
+    undoes: Annotated[
+        OperationKind | None,
+        Meta(
+            description="What a refund, void or reversal takes back: its amount goes off that "
+            "kind's. Where it names no terminal, operator or shift it counts for the other's."
+        ),
+    ]
+    tender: Annotated[
+        Tender | None, Meta(description="How top-ups, also those taken back, were paid for.")
+    ]
     accepted: Annotated[bool, Meta(description="false: refused attempts, which moved nothing.")]
     operations: Annotated[int, Meta(ge=0, description="How many.")]
     amount: Annotated[
@@ -40,7 +67,7 @@ class DayLine(Struct, frozen=True):
         Meta(
             ge=0,
             description="Their amounts together, in minor units: what was redeemed, given back, or "
-            "paid for a top-up (without the bonus).",
+            "paid for a top-up (without the bonus). 0 for refused attempts.",
         ),
     ]
 
@@ -52,6 +79,7 @@ class DayChange(Struct):
     action: Annotated[Literal["close", "reopen"], Meta(description="What was done.")]
     reason: Annotated[str | None, Meta(description="Of a reopening.")]
     changed_at: Instant
+    api_key_id: Annotated[Id, Meta(description="Whose key did it.")]
     totals: Annotated[
         list[DayLine],
         Meta(description="What the day held at this closing, by terminal, operator and shift."),
@@ -80,6 +108,9 @@ class Day(Struct):
     currency: Currency
     by: DayBy
     totals: Annotated[list[DayLine], Meta(description="What the day holds now.")]
+    change_no: Annotated[
+        int, Meta(ge=0, description="Of the last change; 0: never. Send it to close or reopen.")
+    ]
     changes: Annotated[
         list[DayChange],
         Meta(description="Its closings and reopenings. Empty too when a later day was closed."),

@@ -158,6 +158,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "door_keys": keys,
             "writer": writer,
             "reporting": asyncio.Semaphore(1),
+            "closing": asyncio.Semaphore(1),
             "authenticate": authenticate,
             "openapi": contract.encode("utf-8"),
             "error_codes": msgspec.json.encode(codes),

@@ -542,7 +542,7 @@ create table operation (
     constraint operation_merchant_id_target_id_fkey FOREIGN KEY (merchant_id, target_id) REFERENCES operation(merchant_id, operation_id)
 );
 CREATE INDEX operation_day ON public.operation USING btree (merchant_id, store_id, business_date) WHERE (store_id IS NOT NULL);
-CREATE INDEX operation_recorded_at ON public.operation USING btree (merchant_id, recorded_at, operation_id);
+CREATE INDEX operation_recorded_at ON public.operation USING btree (merchant_id, recorded_at, operation_id) WHERE (recorded_at IS NOT NULL);
 CREATE INDEX operation_refused_request_no ON public.operation USING btree (merchant_id, store_id, request_no) WHERE ((status = 'refused'::text) AND (request_no IS NOT NULL));
 CREATE INDEX operation_target ON public.operation USING btree (merchant_id, target_id) WHERE (target_id IS NOT NULL);
 CREATE INDEX operation_terminal ON public.operation USING btree (merchant_id, store_id, terminal_id, recorded_at) WHERE (terminal_id IS NOT NULL);
@@ -737,7 +737,7 @@ begin
 
   -- Nobody closes a day of these stores from here to the commit; the insert below sees what was closed before.
   perform pg_advisory_xact_lock_shared(s.day) from (
-    select distinct hashtextextended(o.store_id, 0) as day
+    select distinct hashtextextended(p_merchant || o.store_id, 0) as day
       from unnest(p_operations) o where o.store_id is not null order by 1) s;
 
   -- 2. Keys first of all writes: a taken key fails the batch before anything else is done.

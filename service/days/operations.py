@@ -1,6 +1,10 @@
-"""The story of a business day: it takes sales, closes, and opens again only to be corrected."""
+"""The story of a business day: it takes sales, closes, and opens again only to be corrected.
 
-from collections.abc import AsyncIterator
+A day is closed alone: no operation of the store overlaps it. Tills wait meanwhile, so whatever can
+be told or read before is, and the wait is short on both sides.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
 
@@ -20,9 +24,9 @@ from service.kernel.problems import (
     define,
     define_reason,
 )
-from service.ledger.reading import Reading, reading
-from service.ledger.reasons import STORE_NOT_ALLOWED
-from service.ledger.terms import Merchant
+from service.kernel.turns import in_turn
+from service.ledger.reading import Reading, reading, tenant_of
+from service.ledger.reasons import MERCHANT_SUSPENDED, STORE_NOT_ALLOWED
 from service.rules import days
 
 DAY_REFUSED = define(
@@ -32,55 +36,137 @@ DAY_REFUSED = define(
     "Nothing has changed. See reasons.",
 )
 DAY_AHEAD = define_reason("day_ahead", "The day has not begun at this store; close one that has.")
-DAY_NOT_LAST = define_reason(
-    "day_not_last",
-    "A later day is closed, and its figures stand. Reopen the last closed day, or correct in it.",
+DAY_OVER = define_reason(
+    "day_over",
+    "Only today opens again: nothing would come into a day that is over. Correct it by refunds.",
 )
-
-
+DAY_MOVED = define_reason(
+    "day_moved", "Somebody closed or opened the day meanwhile. Look at it, then decide again."
+)
+BUSY = "The store's tills are busy; ask again."
 # No ledger is older.
 EARLIEST = date(2000, 1, 1)
 
 
 class _Days(Struct):
-    """A store's days in a transaction of its merchant."""
+    """A store's days in a transaction of its merchant; one of them with its last change."""
 
     tenant: Reading
     place: Place
+    day: date
+    change_no: int
 
 
 async def read(call: Call, _: None) -> Answer:
     """What a day holds."""
-    store_id, day = _named(call)
-    async with reading(call) as tenant:
-        return json_answer(200, await _shown(await _days(tenant, store_id), day, call.query.by))
+    return await _answer(call, call.query.by)
 
 
-async def close(call: Call, _: DayClose) -> Answer:
+async def close(call: Call, body: DayClose) -> Answer:
     """Close a day, and with it all before."""
-    store_id, day = _named(call)
-    async with _alone(call, store_id) as found:
-        tenant, place = found.tenant, found.place
-        if not place.is_closed(day):
-            if day > place.today(tenant.now):
-                raise ProblemError(DAY_REFUSED, reasons=[because(DAY_AHEAD)])
-            totals = await store.lines(tenant, store_id, day)
-            await store.note(tenant, call.credential, store_id, day, totals=totals)
-            await store.close_through(tenant, place, day)
-        return json_answer(200, await _shown(found, day, "store"))
+
+    def is_due(found: _Days) -> bool:
+        if found.place.is_closed(found.day):
+            return False
+        if found.day > found.place.today(found.tenant.now):
+            raise ProblemError(DAY_REFUSED, reasons=[because(DAY_AHEAD)])
+        _require_unmoved(found, body.change_no)
+        return True
+
+    async def do(found: _Days) -> None:
+        tenant, store_id = found.tenant, found.place.store_id
+        totals = await store.lines(tenant, store_id, found.day)
+        await store.note(tenant, call.credential, store_id, found.day, totals=totals)
+        await store.close_through(tenant, store_id, found.day)
+
+    return await _changed(call, is_due, do)
 
 
 async def reopen(call: Call, body: DayReopen) -> Answer:
-    """Open the last closed day again."""
+    """Open today again."""
+
+    def is_due(found: _Days) -> bool:
+        if not found.place.is_closed(found.day):
+            return False
+        today = found.place.today(found.tenant.now)
+        if found.day < today or found.day != found.place.closed_through:
+            raise ProblemError(DAY_REFUSED, reasons=[because(DAY_OVER)])
+        _require_unmoved(found, body.change_no)
+        return True
+
+    async def do(found: _Days) -> None:
+        tenant, store_id = found.tenant, found.place.store_id
+        await store.note(tenant, call.credential, store_id, found.day, reason=body.reason)
+        await store.close_through(tenant, store_id, found.day - timedelta(days=1))
+
+    return await _changed(call, is_due, do)
+
+
+def _require_unmoved(found: _Days, change_no: int) -> None:
+    """A request that comes late must not undo what somebody did meanwhile."""
+    if found.change_no != change_no:
+        raise ProblemError(DAY_REFUSED, reasons=[because(DAY_MOVED)])
+
+
+async def _changed(
+    call: Call, is_due: Callable[[_Days], bool], do: Callable[[_Days], Awaitable[None]]
+) -> Answer:
+    """The day after a change, if one is due."""
+    async with reading(call) as tenant:
+        found = await _days(call, tenant)
+        due = is_due(found)
+        if due:  # what will be added up is read once before tills wait for it
+            await store.lines(tenant, found.place.store_id, found.day)
+    if due:
+        async with _alone(call) as found:
+            if is_due(found):
+                await do(found)
+    return await _answer(call, "store")
+
+
+@asynccontextmanager
+async def _alone(call: Call) -> AsyncIterator[_Days]:
+    """A transaction that no operation of the store overlaps. Raises as `reading`, and 503."""
+    merchant_id, (store_id, _) = call.credential.merchant_id, _named(call)
+    async with (
+        in_turn(call.state.closing, BUSY),
+        database.tenant(call.state.pool, merchant_id) as connection,
+    ):
+        try:
+            await store.hold(connection, merchant_id, store_id)
+        except asyncpg.LockNotAvailableError:
+            raise ProblemError(UNAVAILABLE, BUSY) from None
+        tenant = await tenant_of(call, connection)
+        if tenant.merchant.status != "active":
+            raise ProblemError(MERCHANT_SUSPENDED)
+        yield await _days(call, tenant)
+
+
+async def _answer(call: Call, by: DayBy) -> Answer:
+    async with reading(call) as tenant:
+        found = await _days(call, tenant)
+        place, day = found.place, found.day
+        shown = Day(
+            place.store_id,
+            day,
+            "closed" if place.is_closed(day) else "open",
+            place.closed_through,
+            tenant.merchant.currency,
+            by,
+            days.rolled_up(await store.lines(tenant, place.store_id, day), by),
+            found.change_no,
+            await store.changes(tenant, place.store_id, day),
+        )
+    return json_answer(200, shown)
+
+
+async def _days(call: Call, tenant: Reading) -> _Days:
+    """What the path names, as it is now. Raises 404."""
     store_id, day = _named(call)
-    async with _alone(call, store_id) as found:
-        tenant, place = found.tenant, found.place
-        if place.is_closed(day):
-            if day != place.closed_through:
-                raise ProblemError(DAY_REFUSED, reasons=[because(DAY_NOT_LAST)])
-            await store.note(tenant, call.credential, store_id, day, reason=body.reason)
-            await store.close_through(tenant, place, day - timedelta(days=1))
-        return json_answer(200, await _shown(found, day, "store"))
+    place = await store.place(tenant, store_id)
+    if place is None:
+        raise ProblemError(NOT_FOUND)
+    return _Days(tenant, place, day, await store.last_change_no(tenant, store_id, day))
 
 
 def _named(call: Call) -> tuple[str, date]:
@@ -95,40 +181,3 @@ def _named(call: Call) -> tuple[str, date]:
     if day.isoformat() != text or day < EARLIEST:
         raise ProblemError(NOT_FOUND)
     return store_id, day
-
-
-@asynccontextmanager
-async def _alone(call: Call, store_id: str) -> AsyncIterator[_Days]:
-    """A transaction that no operation of the store overlaps. Raises as `reading`, and 503."""
-    async with reading(call):
-        pass  # the credential as of now
-    merchant_id = call.credential.merchant_id
-    try:
-        async with database.tenant(call.state.pool, merchant_id) as connection:
-            await store.hold(connection, store_id)
-            merchant = await database.one(connection, "tenant.merchant", Merchant, merchant_id)
-            assert merchant is not None
-            yield await _days(Reading(connection, merchant), store_id)
-    except asyncpg.QueryCanceledError:
-        raise ProblemError(UNAVAILABLE, "The store's tills are busy; ask again.") from None
-
-
-async def _days(tenant: Reading, store_id: str) -> _Days:
-    place = await store.place(tenant, store_id)
-    if place is None:
-        raise ProblemError(NOT_FOUND)
-    return _Days(tenant, place)
-
-
-async def _shown(found: _Days, day: date, by: DayBy) -> Day:
-    tenant, place = found.tenant, found.place
-    return Day(
-        place.store_id,
-        day,
-        "closed" if place.is_closed(day) else "open",
-        place.closed_through,
-        tenant.merchant.currency,
-        by,
-        days.rolled_up(await store.lines(tenant, place.store_id, day), by),
-        await store.changes(tenant, place.store_id, day),
-    )

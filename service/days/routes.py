@@ -9,6 +9,7 @@ from service.kernel.ids import example_id
 from service.ledger import reasons
 
 PATH = "/v1/stores/{store_id}/days/{business_date}"
+CHANGE_ERRORS = (reasons.STORE_NOT_ALLOWED, reasons.MERCHANT_SUSPENDED, operations.DAY_REFUSED)
 EXAMPLE = {"store_id": example_id("sto"), "business_date": "2026-03-01"}
 
 
@@ -42,12 +43,13 @@ CLOSE = Route(
     summary="Close a business day",
     description="The figures of the day, and of all before it, are final: what is recorded after "
     "this answer is of the next day, whatever the clock says, and nothing is in two days or in "
-    "none. Closing a closed day changes nothing, so send it again after a time-out.",
+    "none. After a time-out send it again as it was: a closed day stays as it is. A closing waits "
+    "for sales on their way; 503 when they take too long.",
     body=DayClose,
     answers={200: Day},
-    errors=(reasons.STORE_NOT_ALLOWED, operations.DAY_REFUSED),
+    errors=CHANGE_ERRORS,
     example_path=EXAMPLE,
-    example_body={},
+    example_body={"change_no": 0},
 )
 REOPEN = Route(
     method="POST",
@@ -55,15 +57,16 @@ REOPEN = Route(
     operation_id="reopen_day",
     tag="Days",
     scope="days:reopen",
-    summary="Open the last closed day again",
-    description="For a day that was closed too early. What was booked stays: the next closing "
-    "shows what came on top as its corrections. Only the last closed day opens again; opening "
-    "an open day changes nothing.",
+    summary="Open today again",
+    description="For a day that was closed too early, until it ends at the store's cut-off. What "
+    "was booked stays: the next closing shows what came on top as its corrections. What was sold "
+    "between closing and opening stays in the next day, and can't be voided until this one is "
+    "closed again. An open day stays as it is.",
     body=DayReopen,
     answers={200: Day},
-    errors=(reasons.STORE_NOT_ALLOWED, operations.DAY_REFUSED),
+    errors=CHANGE_ERRORS,
     example_path=EXAMPLE,
-    example_body={"reason": "closed at noon by mistake"},
+    example_body={"change_no": 1, "reason": "closed at noon by mistake"},
 )
 
 HANDLERS = [

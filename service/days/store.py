@@ -38,12 +38,17 @@ class _Change(Struct):
     action: Literal["close", "reopen"]
     reason: str | None
     changed_at: datetime
+    api_key_id: str
     totals: str | None
 
 
-async def hold(connection: Connection, store_id: str) -> None:
-    """Wait for the store's posts, and keep new ones waiting, until the transaction ends."""
-    await connection.execute(SQL["days.hold"], store_id)
+async def hold(connection: Connection, merchant_id: str, store_id: str) -> None:
+    """Wait for the store's posts, and keep new ones waiting, until the transaction ends.
+
+    Raises LockNotAvailableError when they take too long.
+    """
+    await connection.execute(SQL["days.be_brief"])
+    await connection.execute(SQL["days.hold"], merchant_id, store_id)
 
 
 async def place(tenant: Reading, store_id: str) -> Place | None:
@@ -58,6 +63,15 @@ async def lines(tenant: Reading, store_id: str, day: date) -> list[DayLine]:
     return await database.many(tenant.connection, "days.lines", DayLine, merchant_id, store_id, day)
 
 
+async def last_change_no(tenant: Reading, store_id: str, day: date) -> int:
+    """How often a day was closed and opened."""
+    merchant_id = tenant.merchant.merchant_id
+    found: int = await tenant.connection.fetchval(
+        SQL["days.last_change_no"], merchant_id, store_id, day
+    )
+    return found
+
+
 async def changes(tenant: Reading, store_id: str, day: date) -> list[DayChange]:
     """The closings and reopenings of a day; each closing with what the one before had not."""
     merchant_id = tenant.merchant.merchant_id
@@ -68,7 +82,9 @@ async def changes(tenant: Reading, store_id: str, day: date) -> list[DayChange]:
     booked: list[DayLine] | None = None
     for row in rows:
         totals = msgspec.json.decode(row.totals or "[]", type=list[DayLine])
-        change = DayChange(row.change_no, row.action, row.reason, row.changed_at, totals, [])
+        change = DayChange(
+            row.change_no, row.action, row.reason, row.changed_at, row.api_key_id, totals, []
+        )
         if row.action == "close":
             change.corrections = [] if booked is None else days.added(totals, booked)
             booked = totals
@@ -76,11 +92,10 @@ async def changes(tenant: Reading, store_id: str, day: date) -> list[DayChange]:
     return found
 
 
-async def close_through(tenant: Reading, place: Place, day: date) -> None:
+async def close_through(tenant: Reading, store_id: str, day: date) -> None:
     """Close the days up to this one, and no others; raises the epoch."""
     merchant_id = tenant.merchant.merchant_id
-    await tenant.connection.execute(SQL["days.close_through"], merchant_id, place.store_id, day)
-    place.closed_through = day
+    await tenant.connection.execute(SQL["days.close_through"], merchant_id, store_id, day)
 
 
 async def note(

@@ -48,28 +48,30 @@ def own(call: Call, found: T | None) -> T:
 
 @asynccontextmanager
 async def reading(call: Call) -> AsyncIterator[Reading]:
-    """A snapshot of the caller's tenant. Raises 401 and 403.
+    """A snapshot of the caller's tenant. Raises 401 and 403."""
+    merchant_id = call.credential.merchant_id
+    async with database.tenant(call.state.pool, merchant_id, snapshot=True) as connection:
+        yield await tenant_of(call, connection)
+
+
+async def tenant_of(call: Call, connection: database.Connection) -> Reading:
+    """The caller's tenant in a transaction that has it set. Raises 401 and 403.
 
     The credential is checked again when the tenant's epoch has moved.
     """
     credential = call.credential
-    async with database.tenant(
-        call.state.pool, credential.merchant_id, snapshot=True
-    ) as connection:
-        merchant = await database.one(
-            connection, "tenant.merchant", Merchant, credential.merchant_id
+    merchant = await database.one(connection, "tenant.merchant", Merchant, credential.merchant_id)
+    if merchant is None:
+        raise ProblemError(UNAUTHENTICATED)
+    expired = credential.expires_at is not None and credential.expires_at <= merchant.clock
+    if merchant.epoch != credential.epoch or expired:
+        # On the connection that is held: waiting for a second one of the pool, readers would
+        # wait for each other.
+        tenant = await call.state.terms.load(
+            credential.merchant_id, [credential.secret_hash], connection=connection
         )
-        if merchant is None:
-            raise ProblemError(UNAUTHENTICATED)
-        expired = credential.expires_at is not None and credential.expires_at <= merchant.clock
-        if merchant.epoch != credential.epoch or expired:
-            # On the connection that is held: waiting for a second one of the pool, readers would
-            # wait for each other.
-            tenant = await call.state.terms.load(
-                credential.merchant_id, [credential.secret_hash], connection=connection
-            )
-            fresh = tenant.credentials.get(credential.secret_hash) if tenant else None
-            if fresh is None or expired:
-                raise ProblemError(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
-            require_scope(fresh, call.scope)
-        yield Reading(connection, merchant)
+        fresh = tenant.credentials.get(credential.secret_hash) if tenant else None
+        if fresh is None or expired:
+            raise ProblemError(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
+        require_scope(fresh, call.scope)
+    return Reading(connection, merchant)

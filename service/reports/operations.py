@@ -4,7 +4,6 @@ The export is the exception: a chunk is one snapshot, and the whole of it many. 
 because its period is fixed with the first chunk and what is recorded in it doesn't change any more.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,14 +24,13 @@ from service.kernel.problems import (
     because,
     define_reason,
 )
+from service.kernel.turns import in_turn
 from service.ledger.reading import Reading, reading
 from service.reports import rules, store
 from service.reports.store import FlowOf
 
 CSV = "text/csv; charset=utf-8"
 
-# How long a report waits for the one before it.
-PATIENCE_S = 5.0
 # The period of a report that names none.
 PERIOD = timedelta(days=1)
 # How long until what is recorded at an instant is committed or never will be. `recorded_at` is the
@@ -138,18 +136,14 @@ def rolled_forward(
 @asynccontextmanager
 async def _reporting(call: Call) -> AsyncIterator[Reading]:
     """A snapshot for one report of a worker at a time: tills share the readers with reports."""
-    turn = call.state.reporting
     try:
-        await asyncio.wait_for(turn.acquire(), PATIENCE_S)
-    except TimeoutError:
-        raise ProblemError(UNAVAILABLE, "Other reports are being made; ask again.") from None
-    try:
-        async with reading(call) as tenant:
+        async with (
+            in_turn(call.state.reporting, "Other reports are being made; ask again."),
+            reading(call) as tenant,
+        ):
             yield tenant
     except asyncpg.QueryCanceledError:
         raise ProblemError(UNAVAILABLE, "The report took too long; ask again later.") from None
-    finally:
-        turn.release()
 
 
 def _place(call: Call, now: datetime) -> _Place:

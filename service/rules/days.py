@@ -40,7 +40,6 @@ def _sums(lines: Iterable[DayLine]) -> list[DayLine]:
     return sorted(sums.values(), key=_place)
 
 
-def _place(line: DayLine) -> tuple[str, str, str, str, str, bool]:
-    names = (line.terminal_id, line.operator, line.shift, line.kind, line.tender)
-    terminal_id, operator, shift, kind, tender = (name or "" for name in names)
-    return terminal_id, operator, shift, kind, tender, not line.accepted
+def _place(line: DayLine) -> tuple[str | bool, ...]:
+    names = (line.terminal_id, line.operator, line.shift, line.kind, line.undoes, line.tender)
+    return (*(name or "" for name in names), not line.accepted)

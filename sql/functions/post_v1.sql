@@ -63,7 +63,7 @@ begin
 
   -- Nobody closes a day of these stores from here to the commit; the insert below sees what was closed before.
   perform pg_advisory_xact_lock_shared(s.day) from (
-    select distinct hashtextextended(o.store_id, 0) as day
+    select distinct hashtextextended(p_merchant || o.store_id, 0) as day
       from unnest(p_operations) o where o.store_id is not null order by 1) s;
 
   -- 2. Keys first of all writes: a taken key fails the batch before anything else is done.

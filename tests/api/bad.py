@@ -47,8 +47,8 @@ FULL: dict[str, dict[str, Any]] = {
     },
     "void_redemption": {"reason": "wrong card", "till": TILL},
     "create_reversal": {"idempotency_key": "till-0001-1", "reason": "no answer"},
-    "close_day": {},
-    "reopen_day": {"reason": "closed too early"},
+    "close_day": {"change_no": 0},
+    "reopen_day": {"change_no": 1, "reason": "closed too early"},
     "move_test_clock": {"now": "2031-03-01T02:00:00Z"},
 }  # fmt: skip
 # Numbers as they are written: JSON tells 1.0 and 1e3 from 1 and 1000, and so does a ledger.

@@ -15,7 +15,8 @@ from tests.harness.tenant import Tenant
 
 BODIES: dict[str, dict[str, Any]] = {
     "create_top_up": {"amount": shop.yuan(1), "tender": "cash"},
-    "reopen_day": {"reason": "a mistake"},
+    "close_day": {"change_no": 0},
+    "reopen_day": {"change_no": 0, "reason": "a mistake"},
 }
 WITH_ID = [route for route in ROUTES if "{" in route.path]
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from service.kernel import embedded
 from tests.api import shop
@@ -32,18 +33,18 @@ async def test_CAP_G2_sales_during_a_closing_are_in_exactly_one_day(
         *tills, office = crowd.clients
         cards = await make_cards(crowd, tenant, 8, 5_000_000, "day")
 
-        async def move(day: str, name: str, body: dict[str, str]) -> Response:
+        async def move(day: str, name: str, body: dict[str, Any]) -> Response:
             path = f"/v1/stores/{store_id}/days/{day}/{name}"
             answer = await crowd.post(office, Request(path, body, f"{name}-{day}-{len(told)}"))
             assert answer.status == 200, answer.body
             return answer
 
         async def close(day: str, *, again: bool) -> None:
-            [first] = (await move(day, "close", {})).json()["changes"]
+            [first] = (await move(day, "close", {"change_no": 0})).json()["changes"]
             booked[day] = sales(first["totals"])
             if again:
-                await move(day, "reopen", {"reason": "too early"})
-                kept, _, last = (await move(day, "close", {})).json()["changes"]
+                await move(day, "reopen", {"change_no": 1, "reason": "too early"})
+                kept, _, last = (await move(day, "close", {"change_no": 2})).json()["changes"]
                 assert kept == first
                 booked[day] += sales(last["corrections"])
                 assert booked[day] == sales(last["totals"])

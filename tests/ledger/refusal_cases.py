@@ -16,6 +16,7 @@ from schemas.templates import CardTemplateCreate
 from service.kernel import errors, http, paging, validation
 from service.kernel.auth import require_scope
 from service.kernel.coalescing import Member, OverloadedError
+from service.kernel.turns import in_turn
 from service.ledger import attempts, door, quotes, writer
 from service.ledger.batch import Batch
 from service.ledger.commands import Freeze, Intent, Issue, Redeem, Refund, Reverse, TopUp, Void
@@ -249,16 +250,14 @@ async def no_turn() -> None:
     raise TimeoutError
 
 
-BUSY: Any = SimpleNamespace(
-    state=SimpleNamespace(reporting=SimpleNamespace(acquire=no_turn, release=lambda: None))
-)
+BUSY: Any = SimpleNamespace(acquire=no_turn, release=lambda: None)
 RP = "service.reports.operations"
 REPORTS: list[Case] = [
     (f"{RP}._period", "invalid_request period_backwards",
      lambda: reporting._period(BACKWARDS, LATER)),
     (f"{RP}._past", "invalid_request instant_out_of_range",
      lambda: reporting._past(LATER, pure.START, "as_of")),
-    (f"{RP}._reporting", "unavailable", lambda: reporting._reporting(BUSY).__aenter__()),
+    ("service.kernel.turns.in_turn", "unavailable", lambda: in_turn(BUSY, "busy").__aenter__()),
 ]  # fmt: skip
 
 
@@ -328,7 +327,7 @@ KERNEL: list[Case] = [
         RuntimeError("x"), POST, "keyed")),
     (f"{K}.errors._problem", "unavailable", lambda: errors._problem(
         ConnectionResetError(), POST, "keyed")),
-    (f"{K}.paging._refusal", "invalid_request invalid_value",
+    (f"{K}.paging.refusal", "invalid_request invalid_value",
      lambda: paging.decode_cursor("!", int)),
     (f"{K}.validation._malformed", "malformed_json", lambda: validation.body(b"{", Cup)),
     (f"{K}.validation._invalid", "invalid_request invalid_value",

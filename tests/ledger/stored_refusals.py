@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +24,7 @@ from service.ledger.reading import reading
 from service.ledger.writer import NumberTakenError
 from service.merchants import routes as merchants
 from service.redemptions import operations as redemptions
+from service.reports import operations as reporting
 from service.reversals import routes as reversals
 from service.stores import operations as stores
 from service.templates import operations as templates
@@ -54,6 +55,8 @@ def call(merchant: Shop, merchant_id: str = "", writer: Any = None) -> Any:
             terms=merchant.terms,
             writer=writer or merchant.writer,
             door_keys=door.Keys.of(b"s" * 32),
+            closing=asyncio.Semaphore(1),
+            reporting=asyncio.Semaphore(1),
         ),
         path=PATH,
         query=SimpleNamespace(cursor=None, limit=10, by="store"),
@@ -159,31 +162,46 @@ def on_day(move: Callable[[Any], Awaitable[Any]], day: str, **changes: Any) -> H
 
 
 async def reopen_earlier(asked: Any) -> Any:
-    """The day before one that is closed."""
-    await days.close(asked, DayClose())
-    earlier = datetime.fromisoformat(asked.path["business_date"]) - timedelta(days=1)
-    asked.path = asked.path | {"business_date": str(earlier.date())}
-    return await days.reopen(asked, DayReopen("a mistake"))
+    """A day that is over."""
+    await days.close(asked, DayClose(0))
+    return await days.reopen(asked, DayReopen(1, "a mistake"))
 
 
-async def close_in_vain(merchant: Shop) -> Any:
-    """A closing whose statement is ended while it waits for somebody who has the days."""
-    async with kit.lines(kit.admin(merchant.server), kit.admin(merchant.server)) as (holder, other):
+async def close_late(asked: Any) -> Any:
+    """A closing by who hasn't seen that the day was opened again."""
+    asked.path = asked.path | {"business_date": str(datetime.now(UTC).date())}
+    await days.close(asked, DayClose(0))
+    await days.reopen(asked, DayReopen(1, "too early"))
+    return await days.close(asked, DayClose(0))
 
-        async def waiting_pid(_: Any = None) -> Any:
-            return await other.fetchval(
-                "select pid from pg_locks where locktype = 'advisory' and not granted"
-            )
 
-        async def close_it(asked: Any) -> Any:
-            async with holder.transaction():
-                await holder.execute(SQL["days.hold"], asked.path["store_id"])
-                task = asyncio.create_task(days.close(asked, DayClose()))
-                await kit.until(waiting_pid, "the closing to wait")
-                await other.execute("select pg_cancel_backend($1)", await waiting_pid())
-                return await task
+async def close_suspended(merchant: Shop) -> Any:
+    """A closing, while the merchant is suspended."""
+    change = "update merchant set status = '{}' where merchant_id = $1"
+    await merchant.rows(change.format("suspended"))
+    try:
+        return await on_day(lambda asked: days.close(asked, DayClose(0)), "2026-03-01")(merchant)
+    finally:
+        await merchant.rows(change.format("active"))
 
-        return await on_day(close_it, "2026-03-01")(merchant)
+
+async def close_beside(merchant: Shop) -> Any:
+    """A closing while somebody has the store's days and doesn't let go."""
+
+    async def close(asked: Any) -> Any:
+        async with kit.lines(kit.admin(merchant.server)) as (holder,), holder.transaction():
+            names = asked.credential.merchant_id, asked.path["store_id"]
+            await holder.execute(SQL["days.hold"], *names)
+            return await days.close(asked, DayClose(0))
+
+    return await on_day(close, "2026-03-01")(merchant)
+
+
+async def report_too_long(merchant: Shop) -> None:
+    """A report whose statement is ended by its limit."""
+    async with reporting._reporting(call(merchant)) as tenant:
+        await tenant.connection.execute("set local statement_timeout = 1")
+        await tenant.connection.execute("select pg_sleep(10)")
 
 
 def reverse(key: str, writer: Any = None) -> How:
@@ -207,15 +225,18 @@ CASES: list[tuple[str, str, How]] = [
      lambda m: cards.look_up(call(m), CardLookup("88000000"))),
     ("service.cards.operations.read", "not_found", lambda m: cards.read(call(m), None)),
     ("service.cards.operations.statement", "not_found", lambda m: cards.statement(call(m), None)),
-    ("service.days.operations._alone", "unavailable", close_in_vain),
+    ("service.days.operations._alone", "merchant_suspended", close_suspended),
+    ("service.days.operations._alone", "unavailable", close_beside),
     ("service.days.operations._days", "not_found", lambda m: days.read(call(m), None)),
     ("service.days.operations._named", "not_found",
      on_day(lambda asked: days.read(asked, None), "2026-02-29")),
     ("service.days.operations._named", "store_not_allowed",
      on_day(lambda asked: days.read(asked, None), "2026-03-01", store_id="sto_elsewhere")),
+    ("service.days.operations._require_unmoved", "day_refused day_moved",
+     on_day(close_late, "2026-03-01")),
     ("service.days.operations.close", "day_refused day_ahead",
-     on_day(lambda asked: days.close(asked, DayClose()), "2190-01-01")),
-    ("service.days.operations.reopen", "day_refused day_not_last",
+     on_day(lambda asked: days.close(asked, DayClose(0)), "2190-01-01")),
+    ("service.days.operations.reopen", "day_refused day_over",
      on_day(reopen_earlier, "2026-03-01")),
     ("service.health.ready", "unavailable", without_database),
     ("service.ledger.door.consider", "not_found", find_nothing),
@@ -225,9 +246,10 @@ CASES: list[tuple[str, str, How]] = [
     ("service.ledger.reading.own", "not_found", lambda m: redemptions.read(call(m), None)),
     ("service.ledger.reading.own", "store_not_allowed",
      elsewhere(redemptions.read, "redemption_id")),
-    ("service.ledger.reading.reading", "unauthenticated", read_as_nobody),
+    ("service.ledger.reading.tenant_of", "unauthenticated", read_as_nobody),
     ("service.ledger.writer.Writer._decide", "unauthenticated", write_as_nobody),
     ("service.merchants.routes.move", "contradiction clock_moves_forward", clock_back),
+    ("service.reports.operations._reporting", "unavailable", report_too_long),
     ("service.reversals.routes.create", "contradiction", reverse("key-00000001")),
     ("service.reversals.routes.create", "unavailable",
      reverse("key-00000002", SimpleNamespace(submit=moved))),

@@ -19,6 +19,7 @@ LINES = st.lists(
         NAMES,
         NAMES,
         st.sampled_from(["top_up", "redeem", "refund"]),
+        st.sampled_from([None, "redeem"]),
         st.sampled_from([None, "cash"]),
         st.booleans(),
         st.integers(1, 9),

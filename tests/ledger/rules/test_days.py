@@ -49,7 +49,7 @@ async def test_INV_a_closing_waits_for_a_post_that_is_on_its_way(
         batch = await merchant.fold(poster, [merchant.command(sale(), card)])
         async with poster.transaction():
             assert await merchant.post(poster, batch.rows.arguments()) == []
-            hold = closer.execute(SQL["days.hold"], merchant.store_id)
+            hold = closer.execute(SQL["days.hold"], merchant.merchant_id, merchant.store_id)
             task = asyncio.create_task(hold)
             with caught(twin, "overtook"):
                 done = await kit.done_or_waits(watcher, task, closer.get_server_pid())
