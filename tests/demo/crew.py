@@ -79,12 +79,30 @@ async def _start(crew: Crew, place: int) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", *module, cwd=ROOT, stdin=PIPE, stdout=PIPE
     )
+    try:
+        await _ready(process, role(place))
+    except BaseException:
+        process.kill()
+        raise
+    # All at once, so that nobody joins between what it is told here and what it is told later.
     crew.processes[place] = process
+    for line in (_setup(crew, place), *crew.customers, *_open_since(crew)):
+        _tell(process, encode(line))
+
+
+async def _ready(process: Process, name: str) -> None:
     assert process.stdout is not None
     async with asyncio.timeout(READY_S):
         if not isinstance(decode_line(await process.stdout.readline()), Ready):
-            raise RuntimeError(f"{role(place)} did not say that it is ready")
-    _tell(process, encode(_setup(crew, place)))
+            raise RuntimeError(f"{name} did not say that it is ready")
+
+
+def _open_since(crew: Crew) -> list[Opens]:
+    """How far the chapter is, for a process that comes late."""
+    if crew.chapter is None:
+        return []
+    elapsed_s = time.monotonic() - crew.since
+    return [msgspec.structs.replace(crew.chapter, elapsed_s=elapsed_s)]
 
 
 def _setup(crew: Crew, place: int) -> Setup:
@@ -137,17 +155,6 @@ async def follow(crew: Crew, place: int) -> None:
             return
         crew.deaths.append(role(place))
         await _start(crew, place)
-        _catch_up(crew, place)
-
-
-def _catch_up(crew: Crew, place: int) -> None:
-    """Tell a new process who has a card and how far the chapter is."""
-    process = crew.processes[place]
-    for customer in crew.customers:
-        _tell(process, encode(customer))
-    assert crew.chapter is not None
-    elapsed_s = time.monotonic() - crew.since
-    _tell(process, encode(msgspec.structs.replace(crew.chapter, elapsed_s=elapsed_s)))
 
 
 async def _read(crew: Crew, place: int, process: Process) -> None:

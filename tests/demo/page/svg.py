@@ -115,7 +115,7 @@ def _marks(chart: Columns) -> list[str]:
     """Upright lines; a label keeps to the side that has room, and to its own height."""
     parts = []
     for number, (place, label) in enumerate(chart.marks):
-        x, y = _x(chart, place), TOP - 8 + 15 * number
+        x, y = _x(chart, place), TOP - 9 + 16 * number
         roomy = x < WIDTH * 0.6
         parts.append(
             f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 9}" y2="{TOP + _RISE}"/>'
