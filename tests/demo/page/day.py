@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from tests.demo.books import Facts, Sum, told
 from tests.demo.chapters import CHAPTERS, DAY_CLOSES, DAY_OPENS, clock
 from tests.demo.messages import Op
-from tests.demo.page.marks import number, section, table, text, yuan
+from tests.demo.page.marks import code, number, section, table, text, yuan
 from tests.demo.page.svg import Columns, columns
 
 BIN_MIN = 30
@@ -35,7 +35,7 @@ def figures(facts: Facts) -> str:
             f"{_part(redeemed, 0.5):.0f} ms",
             f"to a redemption; 99 % within {_part(redeemed, 0.99):.0f} ms",
         ),
-        ("Lines cut", number(sum(op.drops for op in facts.ops)), "and not a fen lost"),
+        ("Lines cut", number(sum(op.drops for op in facts.ops)), "each answered in the end"),
     )
     boxes = "".join(
         f"<div><dt>{name}</dt><dd>{value}</dd><dd class='small'>{more}</dd></div>"
@@ -52,16 +52,15 @@ def chapters(facts: Facts) -> str:
     """What happened when."""
     rows = [
         (
-            f"{place}. {text(one.title)}" if place else text(one.title),
+            f"{f'{place}. ' if place else ''}{text(one.title)}<small>{text(one.tells)}</small>",
             one.at,
-            text(one.tells),
             number(one.operations),
             f"{one.seconds:.1f}",
         )
         for place, one in enumerate(facts.chapters)
     ]
-    heads = ("Chapter", "From", "", "Operations", "Took, s")
-    return section("chapters", "What happened", table(heads, rows, "told"))
+    heads = ("Chapter", "From", "Operations", "Took, s")
+    return section("chapters", "What happened", table(heads, rows, "numbers"))
 
 
 def redemptions(facts: Facts) -> str:
@@ -90,10 +89,15 @@ def redemptions(facts: Facts) -> str:
     )
     note = (
         f"<b class='one'>■</b> sold {number(sum(sold))}, <b class='two'>■</b> refused "
-        f"{number(sum(refused))}. The numbers above are the chapters; all stores but one close at "
-        "22:00."
+        f"{number(sum(refused))}; not drawn: {number(_unseen(facts))} of which a till learned only "
+        "by undoing them. The numbers above are the chapters; all stores but one close at 22:00."
     )
     return section("redemptions", "Redemptions over the day", columns(chart), note)
+
+
+def _unseen(facts: Facts) -> int:
+    """Redemptions whose answer never arrived; they were undone by key."""
+    return sum(op.kind == "reversal" and op.became == "reversed" for op in facts.ops)
 
 
 def _column(minute: int) -> float:
@@ -143,7 +147,7 @@ def speed(facts: Facts) -> str:
         times = _times(facts.ops, kind)
         rows.append(
             (
-                f"<code>{text(kind)}</code>",
+                code(kind),
                 number(len(times)),
                 f"{_part(times, 0.5):.0f}",
                 f"{_part(times, 0.99):.0f}",

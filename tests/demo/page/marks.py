@@ -11,6 +11,11 @@ def chinese(words: str) -> str:
     return f'<span lang="zh-Hans">{escape(words)}</span>'
 
 
+def code(word: str) -> str:
+    """A word of the API, which may break where it is joined."""
+    return f"<code>{escape(word).replace('_', '_<wbr/>')}</code>"
+
+
 def yuan(minor: int) -> str:
     """Fen as yuan; the element's value is in fen."""
     sign, value = "−" if minor < 0 else "", abs(minor)

@@ -69,27 +69,26 @@ def _agreement(facts: Facts, closing: Sum) -> str:
     expired = sum(line.expired for line in owed)
     rows = [
         (
-            "Closing of the roll-forward",
+            "Closing of the roll-forward<small>opening + in − out</small>",
             f'<span id="closing">{yuan(closing.total)}</span>',
-            "opening + in − out",
         ),
         (
-            "<code>GET /v1/reports/liability</code>",
+            "<code>GET /v1/reports/liability</code>"
+            f"<small>of it past its time: {yuan(expired)}</small>",
             f'<span id="liability">{yuan(sum(line.value for line in owed))}</span>',
-            f"of it past its time: {yuan(expired)}",
         ),
         (
-            f"{number(facts.balances.operations)} cards, read one by one",
+            f"{number(facts.balances.operations)} cards, read one by one"
+            "<small>what can be spent: without what is past its time</small>",
             f'<span id="cards">{yuan(facts.balances.total)}</span>',
-            "what can be spent: without what is past its time",
         ),
         (
-            "<code>python -m service verify</code>",
+            "<code>python -m service verify</code><small>INV-D3: what came in less what went out "
+            "is what the cards hold</small>",
             f'<span id="breaches">{number(len(facts.breaches))}</span> breaches',
-            "INV-D3: what came in less what went out is what the cards hold",
         ),
     ]
-    return table(("The same from four sides", "", ""), rows, "agreement")
+    return table(("The same from four sides", ""), rows, "numbers agreement")
 
 
 def settlements(facts: Facts) -> str:
@@ -115,7 +114,7 @@ def settlements(facts: Facts) -> str:
     given_back = sum(cell.given_back for cell in facts.reports.settlements.data)
     note = (
         "<code>GET /v1/reports/settlements</code>: the store in the row sold the value, the store "
-        "in the column took it. The darker, the more; framed: a store’s own. Redeemed "
+        "in the column took it. The stronger the colour, the more; framed: a store’s own. Redeemed "
         f"<span id='redeemed'>{yuan(redeemed)}</span>, less <span id='given-back'>"
         f"{yuan(given_back)}</span> that was given back."
     )

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from tests.demo.books import Facts
-from tests.demo.page.marks import bar, chinese, number, section, table, text
+from tests.demo.page.marks import bar, chinese, code, number, section, table, text
 
 FATES = {
     "cut": "Line cut right after sending",
@@ -15,11 +15,11 @@ FATES = {
 }
 BECAME = {
     "done": "done once",
-    "replayed": "had happened: told again",
+    "replayed": "told again",
     "found": "found booked",
-    "reversed": "had happened: reversed",
-    "nothing_to_reverse": "was refused: nothing to undo",
-    "blocked": "never came: barred for good",
+    "reversed": "reversed",
+    "nothing_to_reverse": "nothing to undo",
+    "blocked": "never came, barred",
     "refused": "refused",
 }
 
@@ -44,7 +44,7 @@ def injected(facts: Facts) -> str:
         f"Killed: {text(', '.join(facts.deaths)) or 'nobody'}."
     )
     heads = ("What went wrong", "Number", "What became of it")
-    return section("faults", "Faults, and their ends", table(heads, rows, "told"), note)
+    return section("faults", "Faults, and their ends", table(heads, rows, "ends"), note)
 
 
 def _endings(became: Counter[str]) -> str:
@@ -53,11 +53,11 @@ def _endings(became: Counter[str]) -> str:
 
 def refusals(facts: Facts) -> str:
     """Why the service said no, in its own words."""
-    counts = Counter(code for op in facts.ops for code in op.codes)
+    counts = Counter(reason for op in facts.ops for reason in op.codes)
     most = max(counts.values(), default=1)
     rows = [
-        (_reason(code, facts), number(count), bar(0, count / most, "two"))
-        for code, count in counts.most_common()
+        (_reason(reason, facts), number(count), bar(0, count / most, "two"))
+        for reason, count in counts.most_common()
     ]
     note = "An answer can carry several reasons. In the words of <code>GET /v1/error-codes</code>."
     return section(
@@ -65,10 +65,10 @@ def refusals(facts: Facts) -> str:
     )
 
 
-def _reason(code: str, facts: Facts) -> str:
-    english, other = facts.meanings.get(code, ("", ""))
+def _reason(reason: str, facts: Facts) -> str:
+    english, other = facts.meanings.get(reason, ("", ""))
     return (
-        f'<code id="refused-{text(code)}">{text(code)}</code>'
+        f'<span id="refused-{text(reason)}">{code(reason)}</span>'
         f"<small>{text(english)}</small><small>{chinese(other)}</small>"
     )
 
