@@ -113,7 +113,7 @@ def _speed(facts: Facts) -> list[str]:
     answered = [op for op in facts.ops if op.latency_ms]
     rows = [
         f"{len(answered)} operations in {facts.seconds:.1f} s: "
-        f"{len(answered) / facts.seconds:.0f}/s (people pause between customers)",
+        f"{len(answered) / facts.seconds:.0f}/s (customers come as planned)",
         f"  {'':<12} {'number':>8} {'p50 ms':>8} {'p99 ms':>8}",
     ]
     for kind in sorted({op.kind for op in answered}):

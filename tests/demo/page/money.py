@@ -145,4 +145,7 @@ def goods(facts: Facts) -> str:
         )
         for sku, value in sorted(sold.items(), key=lambda item: -item[1])
     ]
-    return section("goods", "What was sold", table(("", "Yuan", ""), rows, "numbers bars"))
+    body = table(("", "Yuan", ""), rows, "numbers bars")
+    return section(
+        "goods", "What was sold", body, "List prices less discounts, before what came back."
+    )

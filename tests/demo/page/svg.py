@@ -4,8 +4,8 @@ from html import escape
 
 from msgspec import Struct, field
 
-WIDTH, HEIGHT = 400, 230
-LEFT, RIGHT, TOP, BOTTOM = 36, 8, 26, 38
+WIDTH, HEIGHT = 400, 244
+LEFT, RIGHT, TOP, BOTTOM = 36, 8, 40, 38
 _ROOM, _RISE = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 SERIES = ("one", "two")
 LINES_MAX = 5
@@ -115,7 +115,7 @@ def _marks(chart: Columns) -> list[str]:
     """Upright lines; a label keeps to the side that has room, and to its own height."""
     parts = []
     for number, (place, label) in enumerate(chart.marks):
-        x, y = _x(chart, place), TOP - 9 + 16 * number
+        x, y = _x(chart, place), TOP - 26 + 16 * number
         roomy = x < WIDTH * 0.6
         parts.append(
             f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 9}" y2="{TOP + _RISE}"/>'
