@@ -25,14 +25,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, help=f"where the report goes (.kafang/{NAME})")
     parser.add_argument("--facts", type=Path, help="also write what the report is made from (JSON)")
     given = parser.parse_args(arguments)
+    for file in (given.report, given.facts):
+        if file and not file.absolute().parent.is_dir():
+            parser.error(f"there is no folder for {file}")
     # Whoever ends the demo ends its server with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     facts = play(given.seconds, given.seed, Progress())
     if given.facts:
         given.facts.write_bytes(msgspec.json.encode(facts))
-    kept = keep(page.html(facts), given.report)
     code = conclude(facts)
-    print(f"The report: {kept}")
+    print(f"The report: {keep(page.html(facts), given.report)}")
     return code
 
 

@@ -172,6 +172,11 @@ decode_setup = msgspec.json.Decoder(Setup).decode
 decode_order = msgspec.json.Decoder(Order).decode
 
 
+def visit_name(place: int, number: int) -> str:
+    """A visit's name: a till's own number of its sale, and what the keys of it begin with."""
+    return f"{role(place)}-{number:06}"
+
+
 def role(place: int) -> str:
     """The name of the process of a place."""
     return "mini-program" if place == OFFICE else f"till-{place + 1}"

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from tests.demo.desk import Ask, Desk, ask, report
-from tests.demo.messages import Customer, Visit, role
+from tests.demo.messages import Customer, Visit, visit_name
 from tests.demo.till import redemption
 from tests.demo.worker import Shift, work
 
@@ -21,7 +21,7 @@ class Tap(Struct, frozen=True):
 
 async def serve(shift: Shift, at: Desk, visit: Visit) -> None:
     """One tap of somebody with a phone."""
-    name = key(at.setup.place, visit.number)
+    name = visit_name(at.setup.place, visit.number)
     if visit.what == "join":
         await join(shift, at, visit, name)
     else:
@@ -86,14 +86,9 @@ async def unfreeze(tap: Tap) -> None:
 
 async def payment_failed(tap: Tap) -> None:
     """The bank took a top-up's payment back: undo it by its key, unless it is spent."""
-    target = f"{key(tap.at.setup.place, tap.visit.earlier)}-top-up"
+    target = f"{visit_name(tap.at.setup.place, tap.visit.earlier)}-top-up"
     body = {"idempotency_key": target, "reason": "支付失败"}
     await ask(tap.at, Ask("payment_failed", "/v1/reversals", body, f"{tap.name}-undo"))
-
-
-def key(place: int, number: int) -> str:
-    """What the keys of a visit begin with."""
-    return f"{role(place)}-{number:06}"
 
 
 TAPS = {

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from service.rules.luhn import check_digit
 from tests.demo import answers
 from tests.demo.desk import Ask, Desk, Trail, ask, note, send, send_and_vanish, settle
-from tests.demo.messages import Customer, Intent, Mishap, Visit, role
+from tests.demo.messages import Customer, Intent, Mishap, Visit, visit_name
 from tests.demo.worker import Shift, work
 
 CASHIERS = 2
@@ -33,7 +33,7 @@ async def serve(shift: Shift, at: Desk, visit: Visit) -> None:
 
 async def sell(at: Desk, customer: Customer, visit: Visit) -> None:
     """A basket; topped up first when the card is known to be low, or after a refusal."""
-    name = request_no(at, visit.number)
+    name = visit_name(at.setup.place, visit.number)
     total = sum(line["total"] for line in visit.lines)
     short = total - _drawer.seen.get(customer.card_id, total)
     if short > 0 and visit.pays_up:
@@ -76,7 +76,7 @@ async def _blunder(at: Desk, body: dict[str, Any], name: str) -> None:
 
 async def top_up(at: Desk, customer: Customer, visit: Visit) -> None:
     """Cash or a bank card at the till."""
-    await _pay(at, customer, request_no(at, visit.number))
+    await _pay(at, customer, visit_name(at.setup.place, visit.number))
 
 
 async def _pay(at: Desk, customer: Customer, name: str, short: int = 0) -> None:
@@ -113,7 +113,7 @@ async def give_back(at: Desk, _customer: Customer, visit: Visit) -> None:
             "reason": "补偿",
         },
     }
-    key = f"{request_no(at, visit.number)}-refund"
+    key = f"{visit_name(at.setup.place, visit.number)}-refund"
     path = f"/v1/redemptions/{sold}/refunds"
     await ask(at, Ask("refund", path, bodies[visit.way], key), visit.mishap)
 
@@ -122,7 +122,7 @@ async def void(at: Desk, _customer: Customer, visit: Visit) -> None:
     """An earlier sale was rung up on the wrong card."""
     sold = await _sale_of(at, visit.earlier)
     if sold is not None:
-        await _void(at, sold, request_no(at, visit.number))
+        await _void(at, sold, visit_name(at.setup.place, visit.number))
 
 
 async def _void(at: Desk, sold: str, name: str) -> None:
@@ -132,7 +132,7 @@ async def _void(at: Desk, sold: str, name: str) -> None:
 
 async def _sale_of(at: Desk, number: int) -> str | None:
     """The sale of an earlier visit: remembered, or asked for by its request number."""
-    name = request_no(at, number)
+    name = visit_name(at.setup.place, number)
     for known in (f"{name}-2", name):
         if known in _drawer.sales:
             return _drawer.sales[known]
@@ -163,19 +163,19 @@ async def mistype(at: Desk, customer: Customer, visit: Visit) -> None:
     place = 4 + visit.number % (len(digits) - 4)
     wrong = digits[:place] + str((int(digits[place]) + 1) % 10) + digits[place + 1 :]
     last = check_digit(wrong) if visit.arrives else customer.card_number[-1]
-    name = request_no(at, visit.number)
+    name = visit_name(at.setup.place, visit.number)
     await ask(at, sale(redemption(wrong + last, visit.lines, name), name))
 
 
 async def overspend(at: Desk, customer: Customer, visit: Visit) -> None:
     """A wedding party on one card."""
-    name = request_no(at, visit.number)
+    name = visit_name(at.setup.place, visit.number)
     await ask(at, sale(redemption(customer.card_number, visit.lines, name), name))
 
 
 async def give_up(at: Desk, customer: Customer, visit: Visit) -> None:
     """No answer, the customer leaves: undo by key. At times the sale itself comes after that."""
-    name = request_no(at, visit.number)
+    name = visit_name(at.setup.place, visit.number)
     lost = sale(redemption(customer.card_number, visit.lines, name), name)
     await send_and_vanish(at, lost, visit.arrives)
     await _undo(at, name, "given_up")
@@ -190,7 +190,7 @@ async def _undo(at: Desk, name: str, fate: str) -> None:
 
 async def die(at: Desk, customer: Customer, visit: Visit) -> None:
     """The power fails: one sale is sent and not answered, two are in the journal alone."""
-    name = request_no(at, visit.number)
+    name = visit_name(at.setup.place, visit.number)
     sales = [
         sale(redemption(customer.card_number, visit.lines[:1], one), one)
         for one in (f"{name}-sent", f"{name}-waits", f"{name}-left")
@@ -219,11 +219,6 @@ async def _recover_sale(at: Desk, wanted: Ask, intent: Intent) -> None:
         await ask(at, wanted, fate="died")
     else:
         await _undo(at, intent.key, "died")
-
-
-def request_no(at: Desk, number: int) -> str:
-    """The till's own number of a sale, and what the keys of a visit begin with."""
-    return f"{role(at.setup.place)}-{number:06}"
 
 
 def sale(body: dict[str, Any], key: str) -> Ask:
