@@ -4,6 +4,7 @@ The export is the exception: a chunk is one snapshot, and the whole of it many. 
 because its period is fixed with the first chunk and what is recorded in it doesn't change any more.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta

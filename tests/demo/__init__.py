@@ -1,4 +1,4 @@
-"""A chain's eighteen months in a minute.
+"""A chain's day in a minute, told in chapters.
 
 Tills and a mini-program as processes of their own, over HTTP; then the books.
 """

@@ -1,9 +1,11 @@
 """The books: what clients were told, what ledger and cards hold, and where they differ."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from msgspec import Struct
 
+from schemas.reports import Liability, Movement, MovementList, SettlementList
 from tests.demo.messages import OFFICE, Entry, Op, Store
 
 # Each flow of value and its sign on the merchant's liability.
@@ -32,24 +34,52 @@ class Sum(Struct, frozen=True):
         return self.principal + self.bonus
 
 
+class Played(Struct, frozen=True):
+    """A chapter as it was: when on the merchant's clock, how long in truth, what was settled."""
+
+    title: str
+    tells: str
+    at: str
+    seconds: float
+    operations: int
+
+
+class Reports(Struct):
+    """What the API reports: how the day moved what is owed, what had moved it before the day,
+    what is owed at the end, and what one store sold and another took on the day."""
+
+    before: MovementList
+    day: MovementList
+    owed: Liability
+    settlements: SettlementList
+
+
 class Facts(Struct):
     """All that the report is made from."""
 
     seed: int
     seconds: float
-    days: int
+    plan: str
+    # Visits planned, and begun.
+    planned: int
+    begun: int
+    opens_at: datetime
+    chapters: list[Played]
     stores: list[Store]
-    # Per process, by name: how it ended.
+    # Per process, by name: how it ended; and who was killed by plan.
     exits: dict[str, int]
+    deaths: list[str]
     ops: list[Op]
     # From SQL: flows, lapses that nothing has posted yet, number of cards.
     ledger: dict[str, Sum]
     due: Sum
     cards: int
-    # From the API: every card's balances.
+    # From the API: every card's balances, reports, what a code means (English, Chinese).
     balances: Sum
-    # From the checker.
-    checks: list[str]
+    reports: Reports
+    meanings: dict[str, tuple[str, str]]
+    # From the checker: the invariants and what each says.
+    checks: dict[str, str]
     operations: int
     breaches: list[str]
 
@@ -99,7 +129,11 @@ def faults(facts: Facts) -> list[str]:
     busy = {op.place for op in facts.ops}
     idle = [place for place in (OFFICE, *range(len(facts.stores))) if place not in busy]
     found += [f"the process of place {place} did nothing" for place in idle]
-    found += _roll_faults(facts) + _ledger_faults(facts)
+    if len(facts.deaths) != 1:
+        found.append(f"one till was to die: {facts.deaths} did")
+    if facts.begun != facts.planned:
+        found.append(f"{facts.planned} visits were planned, {facts.begun} begun")
+    found += _roll_faults(facts) + _ledger_faults(facts) + _report_faults(facts)
     found += [
         f"a duplicate {op.kind} was answered differently" for op in facts.ops if op.contradicted
     ]
@@ -134,6 +168,80 @@ def _ledger_faults(facts: Facts) -> list[str]:
     if issued != facts.cards:
         found.append(f"clients were told of {issued} cards, the ledger has {facts.cards}")
     return found
+
+
+# Flows as the reports name them: by kind of operation, and whether value came in.
+REPORTED = {
+    "top_up": ("top_up", True),
+    "redeem": ("redeem", False),
+    "refund": ("refund", True),
+    "void": ("void", True),
+    "redeem_reversed": ("reversal", True),
+    "top_up_reversed": ("reversal", False),
+}
+
+
+def moved(lines: Iterable[Movement], kind: str, comes_in: bool) -> Sum:
+    """What a roll-forward says of one flow."""
+    values = {"principal": 0, "bonus": 0}
+    for line in lines:
+        for flow in line.flows:
+            if flow.kind == kind:
+                values[line.account] += flow.value_in if comes_in else flow.value_out
+    return Sum(0, values["principal"], values["bonus"])
+
+
+def standing(lines: Iterable[Movement], opening: bool) -> Sum:
+    """What was owed when a roll-forward opens, or closes."""
+    values = {"principal": 0, "bonus": 0}
+    for line in lines:
+        values[line.account] += line.opening if opening else line.closing
+    return Sum(0, values["principal"], values["bonus"])
+
+
+def _report_faults(facts: Facts) -> list[str]:
+    """The reports against the clients, the cards, and each other."""
+    reports = facts.reports
+    both = [*reports.before.data, *reports.day.data]
+    flows = told(facts.ops)
+    found = [
+        f"{flow}: clients were told {_value(heard)}, the reports say {_value(said)}"
+        for flow, (kind, comes_in) in REPORTED.items()
+        if _value(heard := flows.get(flow, Sum())) != _value(said := moved(both, kind, comes_in))
+    ]
+    for line in both:
+        net = sum(flow.value_in - flow.value_out for flow in line.flows)
+        if line.opening + net != line.closing:
+            found.append(f"{line.account}: {line.opening} and {net} do not make {line.closing}")
+    if standing(reports.before.data, False) != standing(reports.day.data, True):
+        found.append("the day does not open with what was owed before it")
+    # What is past its time is owed no more, though still on the books.
+    owed = sum(line.value - line.expired for line in reports.owed.data)
+    closing = standing(reports.day.data, False).total
+    if closing != sum(line.value for line in reports.owed.data):
+        found.append(f"the roll-forward closes with {closing}, another report says otherwise")
+    if owed != facts.balances.total:
+        found.append(f"the reports say {owed} is owed, the cards hold {facts.balances.total}")
+    return found + _settlement_faults(reports)
+
+
+def _settlement_faults(reports: Reports) -> list[str]:
+    """What the stores took is what was redeemed, what they gave back is what came back."""
+    day, cells = reports.day.data, reports.settlements.data
+    back = [moved(day, kind, True).total for kind in ("refund", "void", "reversal")]
+    pairs = (
+        ("redeemed", sum(cell.redeemed for cell in cells), moved(day, "redeem", False).total),
+        ("given back", sum(cell.given_back for cell in cells), sum(back)),
+    )
+    return [
+        f"{name}: {stores} between the stores, {rolled} in the roll-forward"
+        for name, stores, rolled in pairs
+        if stores != rolled
+    ]
+
+
+def _value(of: Sum) -> tuple[int, int]:
+    return of.principal, of.bonus
 
 
 def _one(entry: Entry) -> Sum:

@@ -42,6 +42,8 @@ PLAIN: dict[str, Any] = {
     "numbering": {"prefix": "8820", "digits": 16},
     "max_balance": 100_000,
 }
+# What customers pay in at once, in fen: for each template.
+PAYS = [[30_000, 50_000, 100_000], [20_000, 50_000]]
 
 
 class Chain(Struct):
@@ -75,8 +77,8 @@ async def set_up(app_dsn: str, host: str, port: int) -> Chain:
         await pool.close()
     async with Client(host, port, office.token) as client:
         templates = [
-            await _publish(client, GOLD, [30_000, 50_000, 100_000]),
-            await _publish(client, PLAIN, [20_000, 50_000]),
+            await _publish(client, rules, pays)
+            for rules, pays in zip((GOLD, PLAIN), PAYS, strict=True)
         ]
     return Chain(merchant_id, placed, templates, keys, office.token)
 

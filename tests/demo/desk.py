@@ -5,23 +5,17 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable
-from random import Random
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
 
-from tests.demo.messages import Entry, Line, Op, Setup, encode
+from tests.demo import answers
+from tests.demo.messages import Intent, Line, Mishap, Op, Setup, Visit, encode
 from tests.harness.client import Client, Response
 
-# cut: the line goes down right after sending. late: a moment later, maybe after the answer.
-# double_tap: sent twice at once, over two lines.
-Mishap = Literal["none", "cut", "late", "double_tap"]
-MISHAPS: dict[Mishap, int] = {"none": 88, "cut": 4, "late": 4, "double_tap": 4}
 TIMEOUT_S = 10.0
 TRIES_MAX = 20
 LOST = (OSError, EOFError)  # a time-out and a half-read answer are among them
-Entries = Callable[[Any], list[Entry]]
 
 
 class Ask(Struct, frozen=True):
@@ -31,24 +25,22 @@ class Ask(Struct, frozen=True):
     path: str
     body: Any = None
     key: str | None = None
-    # What a success moved, from its answer.
-    entries: Entries = lambda _answer: []
-    # When a success was booked: whether it counts for the day before.
-    late_night: Callable[[Any], bool] = lambda _answer: False
 
 
 class Desk(Struct):
-    """One person at work: a line, a second one for double taps, and luck of the visit's own."""
+    """One person at work: a line, a second one for double taps, and the visit under way."""
 
     setup: Setup
     line: Client
     second: Client
-    luck: Random
+    visit: Visit
 
 
-class _Trail(Struct):
-    """What it took."""
+class Trail(Struct):
+    """What it took, and what went wrong on purpose."""
 
+    fate: str = "none"
+    became: str = ""
     sent: int = 0
     drops: int = 0
     replayed: int = 0
@@ -59,12 +51,7 @@ class _Trail(Struct):
 def desk(setup: Setup) -> Desk:
     """A desk; its lines open when first used."""
     lines = [Client(setup.host, setup.port, setup.token, TIMEOUT_S) for _ in range(2)]
-    return Desk(setup, lines[0], lines[1], Random(0))
-
-
-def mishap(luck: Random) -> Mishap:
-    """What goes wrong this time: mostly nothing."""
-    return luck.choices(list(MISHAPS), list(MISHAPS.values()))[0]
+    return Desk(setup, lines[0], lines[1], Visit(0, 0, 0.0, "", 0))
 
 
 def report(line: Line) -> None:
@@ -73,69 +60,78 @@ def report(line: Line) -> None:
     sys.stdout.buffer.flush()
 
 
-def codes(answer: Response) -> list[str]:
-    """Why an answer is no success: the reasons, or the problem itself when it has none."""
-    if answer.status < 400:
-        return []
-    problem = answer.json()
-    return [reason["code"] for reason in problem["reasons"]] or [problem["code"]]
+def note(what: Ask, waits: bool = True) -> None:
+    """Into the journal, before anything is sent."""
+    assert what.key is not None
+    report(Intent(what.key, what.kind, what.path, what.body, waits))
 
 
-def by_account(flow: str, operation_id: str, allocations: list[dict[str, Any]]) -> Entry:
-    """Allocations of an answer, summed per account."""
-    sums = {"principal": 0, "bonus": 0}
-    for part in allocations:
-        sums[part["account"]] += part["value"]
-    return Entry(flow, operation_id, sums["principal"], sums["bonus"])
-
-
-async def ask(at: Desk, what: Ask, fate: Mishap = "none") -> Response:
+async def ask(at: Desk, what: Ask, mishap: Mishap = "none", fate: str = "") -> Response:
     """Ask until answered, through its mishap; tell the parent what came of it."""
-    trail = _Trail()
+    if what.key is not None:
+        note(what)
+    trail = Trail(fate or mishap)
     answer = None
-    if fate == "double_tap":
+    if mishap == "double_tap":
         answer = await _double_tap(at, what, trail)
-    elif fate != "none":
-        answer = await _cut(at, what, fate, trail)
+    elif mishap != "none":
+        answer = await _cut(at, what, mishap, trail)
     if answer is None or _again(answer):
         answer = await _until_answered(at, what, trail)
-    settle(at, what, answer, trail)
+    settle(at, what, answer.status, answer.json(), answers.codes(answer), trail)
     return answer
 
 
-def settle(at: Desk, what: Ask, answer: Response, trail: _Trail | None = None) -> None:
+def settle(
+    at: Desk, what: Ask, status: int, body: Any, codes: list[str], trail: Trail | None = None
+) -> None:
     """Tell the parent how a request ended."""
-    trail = trail or _Trail()
-    done = answer.status < 400
-    body = answer.json()
+    trail = trail or Trail()
+    done = status < 400
+    entries = answers.ENTRIES.get(what.kind) if done else None
+    sold = done and what.kind == "redeem"
     report(
         Op(
             kind=what.kind,
             place=at.setup.place,
-            status=answer.status,
+            status=status,
             latency_ms=trail.latency_ms,
-            codes=codes(answer),
-            entries=what.entries(body) if done else [],
+            codes=codes,
+            entries=entries(body) if entries else [],
             sent=trail.sent,
             drops=trail.drops,
             replayed=trail.replayed,
-            late_night=done and what.late_night(body),
+            late_night=sold and answers.late_night(body),
             contradicted=trail.contradicted,
+            key=what.key or "",
+            fate=trail.fate,
+            became=trail.became or _became(body, done, trail),
+            goods=answers.goods(body) if sold else {},
         )
     )
 
 
+def _became(body: Any, done: bool, trail: Trail) -> str:
+    if not done:
+        return "refused"
+    if "outcome" in body:
+        return str(body["outcome"])
+    return "replayed" if trail.replayed else "done"
+
+
 async def send_and_vanish(at: Desk, what: Ask, arrives: bool) -> None:
     """Send and never wait for the answer; `arrives` false: the line was down before."""
-    trail = _Trail(sent=int(arrives), drops=1)
+    note(what, waits=False)
+    trail = Trail(sent=int(arrives), drops=1)
     if arrives:
         with contextlib.suppress(*LOST):
-            await _send(at.line, what)
+            await send(at.line, what)
     at.line.drop()
-    report(Op("given_up", at.setup.place, 0, 0.0, sent=trail.sent, drops=trail.drops))
+    assert what.key is not None
+    report(Op("given_up", at.setup.place, 0, 0.0, sent=trail.sent, drops=trail.drops, key=what.key))
 
 
-async def _until_answered(at: Desk, what: Ask, trail: _Trail) -> Response:
+async def _until_answered(at: Desk, what: Ask, trail: Trail) -> Response:
     for attempt in range(TRIES_MAX):
         try:
             answer = await _once(at.line, what, trail)
@@ -148,7 +144,7 @@ async def _until_answered(at: Desk, what: Ask, trail: _Trail) -> Response:
     raise RuntimeError(f"{at.setup.role}: no answer to {what.key or what.path} after {TRIES_MAX}")
 
 
-async def _once(line: Client, what: Ask, trail: _Trail) -> Response:
+async def _once(line: Client, what: Ask, trail: Trail) -> Response:
     trail.sent += 1
     started = time.perf_counter()
     if what.body is None:
@@ -160,7 +156,7 @@ async def _once(line: Client, what: Ask, trail: _Trail) -> Response:
     return answer
 
 
-async def _double_tap(at: Desk, what: Ask, trail: _Trail) -> Response | None:
+async def _double_tap(at: Desk, what: Ask, trail: Trail) -> Response | None:
     """The same key twice at once: both must be told the same."""
     taps = (_once(at.line, what, trail), _once(at.second, what, trail))
     told = await asyncio.gather(*taps, return_exceptions=True)
@@ -175,14 +171,14 @@ async def _double_tap(at: Desk, what: Ask, trail: _Trail) -> Response | None:
     return final[0] if final else None
 
 
-async def _cut(at: Desk, what: Ask, fate: Mishap, trail: _Trail) -> Response | None:
+async def _cut(at: Desk, what: Ask, mishap: Mishap, trail: Trail) -> Response | None:
     """Send and cut the line: at once, or a moment later, when an answer may have made it."""
     trail.sent += 1
     started = time.perf_counter()
     try:
-        await _send(at.line, what)
-        if fate == "late":
-            async with asyncio.timeout(at.luck.uniform(0.001, 0.02)):
+        await send(at.line, what)
+        if mishap == "late":
+            async with asyncio.timeout(at.visit.late_s):
                 answer = await at.line.receive()
             trail.latency_ms = (time.perf_counter() - started) * 1000
             return answer
@@ -193,7 +189,8 @@ async def _cut(at: Desk, what: Ask, fate: Mishap, trail: _Trail) -> Response | N
     return None
 
 
-async def _send(line: Client, what: Ask) -> None:
+async def send(line: Client, what: Ask) -> None:
+    """Only send."""
     headers = {"Content-Type": "application/json"}
     if what.key is not None:
         headers["Idempotency-Key"] = what.key

@@ -1,42 +1,41 @@
-"""How far the demo is, on stderr: a bar on a terminal, a line now and then elsewhere."""
+"""How far the demo is, on stderr: each chapter as it opens, and what it came to."""
 
 import sys
-import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import TextIO
 
-WIDTH = 30
-SPARSE_S = 10.0
+from tests.demo.messages import Op
 
 
 class Progress:
-    """Shows to `stream`, as its kind allows."""
+    """Tells to `stream`."""
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
         self._stream = stream
-        self._bar = stream.isatty()
-        self._shown_at = time.monotonic()
 
     def say(self, text: str) -> None:
         """A line of its own."""
-        self._write(f"\r\x1b[K{text} …\n" if self._bar else f"{text} …\n")
+        self._write(f"{text} …\n")
 
-    def show(self, part: float, operations: int, kinds: Counter[str]) -> None:
-        """`part` of 1 is done."""
-        counts = ", ".join(
-            f"{kinds[kind]} {kind}" for kind in ("issue", "top_up", "redeem", "refund")
-        )
-        if self._bar:
-            full = round(part * WIDTH)
-            bar = "█" * full + "░" * (WIDTH - full)
-            self._write(f"\r\x1b[K{bar} {part:4.0%}  {operations} operations: {counts}")
-        elif time.monotonic() - self._shown_at >= SPARSE_S:
-            self._shown_at = time.monotonic()
-            self._write(f"{part:4.0%}  {operations} operations: {counts}\n")
+    def chapter(self, at: str, title: str, tells: str) -> None:
+        """A chapter opens."""
+        self._write(f"{at:<7} {title}: {tells}\n")
 
-    def done(self, operations: int) -> None:
-        """The bar stays as it is."""
-        self._write("\n" if self._bar else f"100%  {operations} operations\n")
+    def closed(self, ops: Sequence[Op], deaths: Sequence[str]) -> None:
+        """What a chapter came to."""
+        done = Counter(op.kind for op in ops if op.status < 400)
+        counts = {
+            "operations": len(ops),
+            "sales": done["redeem"],
+            "top-ups": done["top_up"],
+            "refunds": done["refund"],
+            "refused": sum(bool(op.codes) for op in ops),
+            "lines cut": sum(op.drops for op in ops),
+        }
+        told = [f"{name} {count}" for name, count in counts.items() if count]
+        told += [f"{name} killed and replaced" for name in deaths]
+        self._write(f"        {', '.join(told)}\n")
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

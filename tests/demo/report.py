@@ -46,8 +46,8 @@ def text(facts: Facts) -> str:
 
 def _heading(facts: Facts) -> list[str]:
     return [
-        f"星河美发: {len(facts.stores)} stores and a mini-program, {facts.days} days in "
-        f"{facts.seconds:.0f} s (seed {facts.seed})"
+        f"星河美发: {len(facts.stores)} stores and a mini-program, a day in "
+        f"{facts.seconds:.0f} s (seed {facts.seed}, plan {facts.plan}: {facts.planned} visits)"
     ]
 
 
@@ -110,10 +110,10 @@ def _liability(facts: Facts, roll: Roll) -> list[str]:
 
 
 def _speed(facts: Facts) -> list[str]:
-    answered = [op for op in facts.ops if op.status]
+    answered = [op for op in facts.ops if op.latency_ms]
     rows = [
         f"{len(answered)} operations in {facts.seconds:.1f} s: "
-        f"{len(answered) / facts.seconds:.0f}/s (people pause between customers)",
+        f"{len(answered) / facts.seconds:.0f}/s (customers come as planned)",
         f"  {'':<12} {'number':>8} {'p50 ms':>8} {'p99 ms':>8}",
     ]
     for kind in sorted({op.kind for op in answered}):

@@ -1,51 +1,32 @@
 """The demo, short: it balances, everybody works, and a report that misses anything says so."""
 
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
+from schemas.reports import Movement
 from tests.demo import books, report
 from tests.demo.__main__ import conclude
-from tests.demo.books import Facts, Sum
+from tests.demo.books import Facts, Reports, Sum
+from tests.demo.chapters import CHAPTERS
+from tests.demo.conftest import Run
 from tests.demo.messages import OFFICE, Op
-from tests.harness.server import ROOT
-
-LIMIT_S = 240.0
-
-
-class Run(msgspec.Struct):
-    """A finished run: what it printed and what its report was made from."""
-
-    code: int
-    output: str
-    progress: str
-    facts: Facts
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Five seconds of the demo, as `make demo` runs it."""
-    file: Path = tmp_path_factory.mktemp("demo") / "facts.json"
-    command = [sys.executable, "-m", "tests.demo", "--seconds", "5", "--facts", str(file)]
-    ended = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False
-    )
-    assert file.exists(), ended.stderr
-    facts = msgspec.json.decode(file.read_bytes(), type=Facts)
-    return Run(ended.returncode, ended.stdout, ended.stderr, facts)
 
 
 def test_it_balances(run: Run) -> None:
     assert (run.code, books.faults(run.facts)) == (0, [])
     assert books.roll_forward(run.facts).closing.total == run.facts.balances.total > 0
-    assert run.output == report.text(run.facts) + "\n"
-    assert run.output.endswith("The books balance, to the cent.\n")
-    assert "\x1b" not in run.output + run.progress, "no terminal, no bar"
+    assert run.output == f"{report.text(run.facts)}\nThe report: {run.kept}\n"
+    assert "\nThe books balance, to the cent.\n" in run.output
+
+
+def test_the_chapters_are_announced_in_order(run: Run) -> None:
+    told = [run.progress.index(f" {one.title}: {one.tells}\n") for one in CHAPTERS]
+    assert told == sorted(told)
+    assert f"{run.facts.deaths[0]} killed and replaced" in run.progress
+    assert [one.title for one in run.facts.chapters] == [one.title for one in CHAPTERS]
+    assert all(one.operations for one in run.facts.chapters)
 
 
 def test_every_process_did_something(run: Run) -> None:
@@ -53,6 +34,19 @@ def test_every_process_did_something(run: Run) -> None:
     assert len(run.facts.exits) == 6
     done = {op.place for op in run.facts.ops if op.entries}
     assert done == {OFFICE, 0, 1, 2, 3, 4}
+
+
+def test_the_new_till_asks_what_is_true_of_what_the_dead_one_began(run: Run) -> None:
+    name = run.facts.deaths[0]
+    became = {op.key: op.became for op in run.facts.ops if op.fate == "died"}
+    ends = {key.split("-", 3)[-1]: end for key, end in became.items()}
+    assert all(key.startswith(name) for key in became)
+    # Sent, and answered by nobody: it is booked, or refused, or (the line was down) done now.
+    assert ends["sent"] in {"found", "replayed", "refused", "done"}
+    assert ends["waits"] in {"done", "refused"}
+    # Who has left has nothing taken from the card, whatever comes later.
+    assert ends["left-undo"] == "blocked"
+    assert sum(op.kind == "find_sale" for op in run.facts.ops) >= 3
 
 
 def test_lines_were_cut_and_answers_replayed(run: Run) -> None:
@@ -84,6 +78,43 @@ def _with(facts: Facts, op: Op) -> Facts:
     return replace(facts, ops=[*facts.ops, op])
 
 
+def _reports(facts: Facts, **changed: object) -> Facts:
+    return replace(facts, reports=replace(facts.reports, **changed))
+
+
+def _line(facts: Facts, **moved: int) -> Facts:
+    """One line of the day's roll-forward says something else."""
+    day = facts.reports.day
+    lines: list[Movement] = list(day.data)
+    changed = {name: getattr(lines[0], name) + by for name, by in moved.items()}
+    lines[0] = replace(lines[0], **changed)
+    return _reports(facts, day=replace(day, data=lines))
+
+
+def _settled(facts: Facts, **moved: int) -> Facts:
+    """Two stores owe each other something else."""
+    settlements = facts.reports.settlements
+    cells = list(settlements.data)
+    changed = {name: getattr(cells[0], name) + by for name, by in moved.items()}
+    cells[0] = replace(cells[0], **changed)
+    return _reports(facts, settlements=replace(settlements, data=cells))
+
+
+def _owed(facts: Facts) -> Facts:
+    owed = facts.reports.owed
+    lines = [replace(one, value=one.value + 1) for one in owed.data]
+    return _reports(facts, owed=replace(owed, data=lines))
+
+
+def _less_was_topped_up(facts: Facts) -> Facts:
+    before: Reports = facts.reports
+    lines = [
+        replace(one, flows=[flow for flow in one.flows if flow.kind != "top_up"])
+        for one in before.before.data
+    ]
+    return _reports(facts, before=replace(before.before, data=lines))
+
+
 DAMAGES: dict[str, Callable[[Facts], Facts]] = {
     "the cards hold": _one_fen,
     "did nothing": _idle,
@@ -92,6 +123,15 @@ DAMAGES: dict[str, Callable[[Facts], Facts]] = {
     "answered differently": lambda facts: _with(
         facts, Op("redeem", 0, 201, 1.0, contradicted=True)
     ),
+    "one till was to die": lambda facts: replace(facts, deaths=[]),
+    "visits were planned": lambda facts: replace(facts, begun=facts.begun - 1),
+    "do not make": lambda facts: _line(facts, closing=1),
+    "does not open with": lambda facts: _line(facts, opening=1),
+    "another report says otherwise": _owed,
+    "is owed, the cards hold": _owed,
+    "the reports say (": _less_was_topped_up,
+    "redeemed: ": lambda facts: _settled(facts, redeemed=1),
+    "given back: ": lambda facts: _settled(facts, given_back=-1),
     "ended with 500": lambda facts: _with(facts, Op("redeem", 0, 500, 1.0, ["internal_error"])),
 }
 

@@ -1,154 +1,155 @@
 """The tills of one store: `python -m tests.demo.till --store 2`, started by the demo."""
 
 import argparse
-from collections import deque
-from datetime import date, datetime
+import os
+import signal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 
 from service.rules.luhn import check_digit
-from tests.demo.desk import Ask, Desk, ask, by_account, mishap, send_and_vanish
-from tests.demo.messages import Customer, Entry
-from tests.demo.wares import ZONE, basket, basket_line
+from tests.demo import answers
+from tests.demo.desk import Ask, Desk, Trail, ask, note, send, send_and_vanish, settle
+from tests.demo.messages import Customer, Intent, Mishap, Visit, visit_name
 from tests.demo.worker import Shift, work
-from tests.harness.client import Response
 
 CASHIERS = 2
-RECENT_MAX = 100
-_ZONE = ZoneInfo(ZONE)
-
-
-class Sale(Struct):
-    """A captured redemption that may come back."""
-
-    redemption_id: str
-    lines: list[dict[str, Any]]
 
 
 class Drawer(Struct):
-    """What a store's cashiers remember: recent sales, each card's balance when last seen."""
+    """What a store's cashiers remember: sales by request number, each card's balance last seen."""
 
-    sales: deque[Sale] = field(default_factory=lambda: deque(maxlen=RECENT_MAX))
+    sales: dict[str, str] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
 
 
 _drawer = Drawer()
 
 
-async def visit(shift: Shift, at: Desk, number: int) -> None:
+async def serve(shift: Shift, at: Desk, visit: Visit) -> None:
     """One customer at the till."""
-    await shift.somebody_came.wait()
-    if not shift.customers:
-        return
-    customer = at.luck.choice(shift.customers)
-    request_no = f"{at.setup.role}-{number:06}"
-    what = at.luck.choices(
-        (sell, top_up, give_back, void, look_up, mistype, overspend, give_up),
-        (64, 10, 10, 1, 5, 2, 2, 3),
-    )[0]
-    await what(at, customer, request_no)
+    await VISITS[visit.what](at, shift.customers[visit.customer], visit)
 
 
-async def sell(at: Desk, customer: Customer, request_no: str) -> None:
-    """A basket; topped up first when the card is known to be low, else often after a refusal."""
-    lines = basket(at.luck)
-    total = sum(line["total"] for line in lines)
+async def sell(at: Desk, customer: Customer, visit: Visit) -> None:
+    """A basket; topped up first when the card is known to be low, or after a refusal."""
+    name = visit_name(at.setup.place, visit.number)
+    total = sum(line["total"] for line in visit.lines)
     short = total - _drawer.seen.get(customer.card_id, total)
-    if short > 0 and at.luck.random() < 0.85:
-        await top_up(at, customer, f"{request_no}-before", short)
-    missing = await _charge(at, customer, lines, request_no)
-    if missing:
+    if short > 0 and visit.pays_up:
+        await _pay(at, customer, f"{name}-before", short)
+    missing = await _charge(at, customer, name, visit.mishap)
+    if missing and visit.pays_up:
         _drawer.seen[customer.card_id] = total - missing
-        if at.luck.random() < 0.7:
-            await top_up(at, customer, f"{request_no}-after", missing)
-            await _charge(at, customer, lines, f"{request_no}-2")
+        await _pay(at, customer, f"{name}-after", missing)
+        await _charge(at, customer, f"{name}-2", "none")
 
 
-async def _charge(
-    at: Desk, customer: Customer, lines: list[dict[str, Any]], request_no: str
-) -> int:
+async def _charge(at: Desk, customer: Customer, name: str, mishap: Mishap) -> int:
     """Redeem, quoted first now and then; what the card was short of, in minor units."""
-    body = redemption(customer.card_number, lines, request_no)
-    if at.luck.random() < 0.2:
-        quote = {name: body[name] for name in ("amount", "sources", "lines")}
+    body = redemption(customer.card_number, at.visit.lines, name)
+    if at.visit.quoted:
+        quote = {part: body[part] for part in ("amount", "sources", "lines")}
         answer = await ask(at, Ask("quote", "/v1/redemptions/quote", quote))
         if not answer.json().get("accepted"):
-            return _missing(answer)
+            return answers.missing(answer)
         body["quote_token"] = answer.json()["quote_token"]
-    answer = await ask(at, sale(at, body, request_no), mishap(at.luck))
+    answer = await ask(at, sale(body, name), mishap)
     if answer.status != 201:
-        return _missing(answer)
+        return answers.missing(answer)
     remember(customer, answer.json())
-    _drawer.sales.append(Sale(answer.json()["id"], lines))
-    await _blunder(at, customer, body, request_no)
+    _drawer.sales[name] = answer.json()["id"]
+    await _blunder(at, body, name)
     return 0
 
 
-def _missing(answer: Response) -> int:
-    """What the card was short of, in minor units."""
-    return sum(reason.get("missing_minor", 0) for reason in answer.json()["reasons"])
-
-
-async def _blunder(at: Desk, customer: Customer, body: dict[str, Any], request_no: str) -> None:
+async def _blunder(at: Desk, body: dict[str, Any], name: str) -> None:
     """The wrong card (void), or what no till should do: one sale under two keys, two under one."""
-    luck = at.luck.random()
-    if luck < 0.01:
-        await ask(at, sale(at, body, f"{request_no}-again"))
-    elif luck < 0.02:
+    if at.visit.way == "new_key":
+        await ask(at, sale(body, f"{name}-again"))
+    elif at.visit.way == "other_amount":
         other = {**body, "amount": {"value": 100, "currency": "CNY"}}
-        await ask(at, sale(at, other, request_no))
-    elif luck < 0.06:
-        await void(at, customer, request_no)
+        await ask(at, sale(other, name))
+    elif at.visit.way == "void":
+        await _void(at, _drawer.sales[name], name)
 
 
-async def top_up(at: Desk, customer: Customer, request_no: str, short: int = 0) -> None:
-    """Cash or a bank card at the till: enough for what the card is short of, if any."""
-    pays = [pay for template in at.setup.templates for pay in template.pays]
+async def top_up(at: Desk, customer: Customer, visit: Visit) -> None:
+    """Cash or a bank card at the till."""
+    await _pay(at, customer, visit_name(at.setup.place, visit.number))
+
+
+async def _pay(at: Desk, customer: Customer, name: str, short: int = 0) -> None:
+    """What the customer meant to pay in, or enough for what the card is `short` of."""
+    pays = at.setup.templates[at.visit.template].pays
     enough = min((pay for pay in pays if pay >= short), default=max(pays))
-    pay = enough if short else at.luck.choice(pays)
     body = {
-        "amount": {"value": pay, "currency": "CNY"},
-        "tender": at.luck.choice(("cash", "bank_card")),
-        "till": {"operator": f"{at.luck.randrange(400, 420):04}"},
+        "amount": {"value": enough if short else at.visit.pay, "currency": "CNY"},
+        "tender": at.visit.tender,
+        "till": {"operator": f"{400 + at.visit.number % 20:04}"},
     }
-    path = f"/v1/cards/{customer.card_id}/top-ups"
-    answer = await ask(
-        at, Ask("top_up", path, body, f"{request_no}-top-up", topped), mishap(at.luck)
-    )
+    mishap: Mishap = "none" if short else at.visit.mishap
+    wanted = Ask("top_up", f"/v1/cards/{customer.card_id}/top-ups", body, f"{name}-top-up")
+    answer = await ask(at, wanted, mishap)
     if answer.status == 201:
         remember(customer, answer.json())
 
 
-async def give_back(at: Desk, _customer: Customer, request_no: str) -> None:
+async def give_back(at: Desk, _customer: Customer, visit: Visit) -> None:
     """A sale comes back: all that is left, one of its lines, or part of its amount."""
-    if not _drawer.sales:
+    sold = await _sale_of(at, visit.earlier)
+    if sold is None:
         return
-    sold = at.luck.choice(_drawer.sales)
-    line = at.luck.choice(sold.lines)
-    body = at.luck.choice(
-        (
-            {"reason": "全部退款"},
-            {"lines": [{"line_id": line["line_id"], "value": line["total"]}], "reason": "退一项"},
-            {"amount": {"value": max(1, line["total"] // 2), "currency": "CNY"}, "reason": "补偿"},
-        )
-    )
-    path = f"/v1/redemptions/{sold.redemption_id}/refunds"
-    wanted = Ask("refund", path, body, f"{request_no}-refund", _given("refund"))
-    await ask(at, wanted, mishap(at.luck))
+    lines = next(one.lines for one in at.setup.visits if one.number == visit.earlier)
+    line = lines[-1]
+    bodies: dict[str, dict[str, Any]] = {
+        "all": {"reason": "全部退款"},
+        "line": {
+            "lines": [{"line_id": line["line_id"], "value": line["total"]}],
+            "reason": "退一项",
+        },
+        "half": {
+            "amount": {"value": max(1, line["total"] // 2), "currency": "CNY"},
+            "reason": "补偿",
+        },
+    }
+    key = f"{visit_name(at.setup.place, visit.number)}-refund"
+    path = f"/v1/redemptions/{sold}/refunds"
+    await ask(at, Ask("refund", path, bodies[visit.way], key), visit.mishap)
 
 
-async def void(at: Desk, _customer: Customer, request_no: str) -> None:
-    """The last sale was rung up on the wrong card."""
-    if not _drawer.sales:
-        return
-    path = f"/v1/redemptions/{_drawer.sales[-1].redemption_id}/void"
-    wanted = Ask("void", path, {"reason": "刷错卡"}, f"{request_no}-void", _given("void"))
-    await ask(at, wanted, mishap(at.luck))
+async def void(at: Desk, _customer: Customer, visit: Visit) -> None:
+    """An earlier sale was rung up on the wrong card."""
+    sold = await _sale_of(at, visit.earlier)
+    if sold is not None:
+        await _void(at, sold, visit_name(at.setup.place, visit.number))
 
 
-async def look_up(at: Desk, customer: Customer, _request_no: str) -> None:
+async def _void(at: Desk, sold: str, name: str) -> None:
+    path = f"/v1/redemptions/{sold}/void"
+    await ask(at, Ask("void", path, {"reason": "刷错卡"}, f"{name}-void"), at.visit.mishap)
+
+
+async def _sale_of(at: Desk, number: int) -> str | None:
+    """The sale of an earlier visit: remembered, or asked for by its request number."""
+    name = visit_name(at.setup.place, number)
+    for known in (f"{name}-2", name):
+        if known in _drawer.sales:
+            return _drawer.sales[known]
+    found = await _captured(at, name)
+    return None if found is None else str(found["id"])
+
+
+async def _captured(at: Desk, name: str) -> dict[str, Any] | None:
+    """Did it happen? The redemption that a request number led to."""
+    answer = await ask(at, Ask("find_sale", f"/v1/redemptions?request_no={name}"))
+    happened: list[dict[str, Any]] = [
+        one for one in answer.json()["data"] if one["status"] != "refused"
+    ]
+    return happened[0] if happened else None
+
+
+async def look_up(at: Desk, customer: Customer, _visit: Visit) -> None:
     """What is on the card?"""
     wanted = Ask("look_up", "/v1/cards/lookup", {"card_number": customer.card_number})
     answer = await ask(at, wanted)
@@ -156,67 +157,73 @@ async def look_up(at: Desk, customer: Customer, _request_no: str) -> None:
         _drawer.seen[customer.card_id] = answer.json()["balances"]["total"]
 
 
-async def mistype(at: Desk, customer: Customer, request_no: str) -> None:
+async def mistype(at: Desk, customer: Customer, visit: Visit) -> None:
     """A number keyed in by hand, wrong: in one digit, or a whole one that nobody has."""
     digits = customer.card_number[:-1]
-    place = at.luck.randrange(4, len(digits))
+    place = 4 + visit.number % (len(digits) - 4)
     wrong = digits[:place] + str((int(digits[place]) + 1) % 10) + digits[place + 1 :]
-    last = at.luck.choice((customer.card_number[-1], check_digit(wrong)))
-    body = redemption(wrong + last, basket(at.luck), request_no)
-    await ask(at, sale(at, body, request_no))
+    last = check_digit(wrong) if visit.arrives else customer.card_number[-1]
+    name = visit_name(at.setup.place, visit.number)
+    await ask(at, sale(redemption(wrong + last, visit.lines, name), name))
 
 
-async def overspend(at: Desk, customer: Customer, request_no: str) -> None:
+async def overspend(at: Desk, customer: Customer, visit: Visit) -> None:
     """A wedding party on one card."""
-    lines = [basket_line("1", "PERM", 14, 0), basket_line("2", "DYE", 14, 0)]
-    await ask(at, sale(at, redemption(customer.card_number, lines, request_no), request_no))
+    name = visit_name(at.setup.place, visit.number)
+    await ask(at, sale(redemption(customer.card_number, visit.lines, name), name))
 
 
-async def give_up(at: Desk, customer: Customer, request_no: str) -> None:
+async def give_up(at: Desk, customer: Customer, visit: Visit) -> None:
     """No answer, the customer leaves: undo by key. At times the sale itself comes after that."""
-    body = redemption(customer.card_number, basket(at.luck), request_no)
-    lost = sale(at, body, request_no)
-    arrives = at.luck.random() < 0.6
-    await send_and_vanish(at, lost, arrives)
-    undo = {"idempotency_key": request_no, "reason": "未收到应答"}
-    wanted = Ask("reversal", "/v1/reversals", undo, f"{request_no}-undo", undone)
-    await ask(at, wanted, mishap(at.luck))
-    if not arrives:
-        await ask(at, lost)
+    name = visit_name(at.setup.place, visit.number)
+    lost = sale(redemption(customer.card_number, visit.lines, name), name)
+    await send_and_vanish(at, lost, visit.arrives)
+    await _undo(at, name, "given_up")
+    if not visit.arrives:
+        await ask(at, lost, fate="too_late")
 
 
-def undone(answer: dict[str, Any]) -> list[Entry]:
-    """A redemption nobody was told of: it happened and was reversed, or never did."""
-    if answer["outcome"] != "reversed":
-        return []
-    taken = by_account("redeem", answer["target_id"], answer["allocations"])
-    back = by_account("redeem_reversed", answer["id"], answer["allocations"])
-    return [taken, back]
+async def _undo(at: Desk, name: str, fate: str) -> None:
+    body = {"idempotency_key": name, "reason": "未收到应答"}
+    await ask(at, Ask("reversal", "/v1/reversals", body, f"{name}-undo"), fate=fate)
 
 
-def topped(answer: dict[str, Any]) -> list[Entry]:
-    """What a top-up credited."""
-    return [Entry("top_up", answer["id"], answer["paid"]["value"], answer["bonus"]["value"])]
+async def die(at: Desk, customer: Customer, visit: Visit) -> None:
+    """The power fails: one sale is sent and not answered, two are in the journal alone."""
+    name = visit_name(at.setup.place, visit.number)
+    sales = [
+        sale(redemption(customer.card_number, visit.lines[:1], one), one)
+        for one in (f"{name}-sent", f"{name}-waits", f"{name}-left")
+    ]
+    for wanted in sales:
+        note(wanted, waits=wanted is not sales[2])
+    await send(at.line, sales[0])
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-def redeemed(answer: dict[str, Any]) -> list[Entry]:
-    """What a redemption took."""
-    return [by_account("redeem", answer["id"], answer["allocations"])]
+async def recover(at: Desk) -> None:
+    """What the till before this one had begun: ask what is true, then end it one way."""
+    for intent in at.setup.unanswered:
+        wanted = Ask(intent.kind, intent.path, intent.body, intent.key)
+        if intent.kind != "redeem":
+            await ask(at, wanted, fate="died")  # its key makes it safe: done, or told again
+        else:
+            await _recover_sale(at, wanted, intent)
 
 
-def _given(flow: str) -> Any:
-    return lambda answer: [by_account(flow, answer["id"], answer["allocations"])]
+async def _recover_sale(at: Desk, wanted: Ask, intent: Intent) -> None:
+    happened = await _captured(at, intent.body["request_no"])
+    if happened is not None:
+        settle(at, wanted, 200, happened, [], Trail("died", "found"))
+    elif intent.waits:
+        await ask(at, wanted, fate="died")
+    else:
+        await _undo(at, intent.key, "died")
 
 
-def sale(at: Desk, body: dict[str, Any], key: str) -> Ask:
+def sale(body: dict[str, Any], key: str) -> Ask:
     """A redemption; the key is made before it is sent."""
-    return Ask("redeem", "/v1/redemptions", body, key, redeemed, late_night)
-
-
-def late_night(answer: dict[str, Any]) -> bool:
-    """Booked on the day before, because the store's day goes on after midnight."""
-    at = datetime.fromisoformat(answer["recorded_at"]).astimezone(_ZONE)
-    return date.fromisoformat(answer["business_date"]) < at.date()
+    return Ask("redeem", "/v1/redemptions", body, key)
 
 
 def remember(customer: Customer, answer: dict[str, Any]) -> None:
@@ -224,17 +231,29 @@ def remember(customer: Customer, answer: dict[str, Any]) -> None:
     _drawer.seen[customer.card_id] = answer["card"]["balances"]["total"]
 
 
-def redemption(card_number: str, lines: list[dict[str, Any]], request_no: str) -> dict[str, Any]:
+def redemption(card_number: str, lines: list[dict[str, Any]], name: str) -> dict[str, Any]:
     """A redemption's body."""
     total = sum(line["total"] for line in lines)
     return {
-        "request_no": request_no,
+        "request_no": name,
         "amount": {"value": total, "currency": "CNY"},
         "sources": [{"card_number": card_number}],
         "lines": lines,
-        "till": {"terminal_id": request_no.rpartition("-")[0], "receipt_no": request_no[-6:]},
+        "till": {"terminal_id": name.partition("-0")[0], "receipt_no": name.partition("-0")[2]},
     }
 
+
+VISITS = {
+    "sell": sell,
+    "top_up": top_up,
+    "give_back": give_back,
+    "void": void,
+    "look_up": look_up,
+    "mistype": mistype,
+    "overspend": overspend,
+    "give_up": give_up,
+    "die": die,
+}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
@@ -242,4 +261,4 @@ if __name__ == "__main__":
     )
     parser.add_argument("--store", type=int, required=True, help="for whoever lists processes")
     parser.parse_args()
-    work(visit, CASHIERS)
+    work(serve, CASHIERS, recover)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +16,7 @@ from schemas.templates import CardTemplateCreate
 from service.kernel import errors, http, paging, validation
 from service.kernel.auth import require_scope
 from service.kernel.coalescing import Member, OverloadedError
+from service.kernel.paging import encode_cursor
 from service.kernel.turns import in_turn
 from service.ledger import attempts, door, quotes, writer
 from service.ledger.batch import Batch
@@ -245,6 +246,13 @@ OPERATIONS: list[Case] = [
 BACKWARDS: Any = SimpleNamespace(query=SimpleNamespace(opening_at=LATER, closing_at=pure.START))
 
 
+def resumed(opening_at: datetime) -> Any:
+    """A call that goes on with an export of the period from the start, and names this opening."""
+    place = reporting._Place(pure.START, LATER, pure.START, "opn_" + "0" * 26)
+    query = SimpleNamespace(cursor=encode_cursor(place), opening_at=opening_at, closing_at=None)
+    return SimpleNamespace(query=query)
+
+
 async def no_turn() -> None:
     """Another report is being made."""
     raise TimeoutError
@@ -257,6 +265,8 @@ REPORTS: list[Case] = [
      lambda: reporting._period(BACKWARDS, LATER)),
     (f"{RP}._past", "invalid_request instant_out_of_range",
      lambda: reporting._past(LATER, pure.START, "as_of")),
+    (f"{RP}._place", "invalid_request invalid_value",
+     lambda: reporting._place(resumed(LATER), LATER)),
     ("service.kernel.turns.in_turn", "unavailable", lambda: in_turn(BUSY, "busy").__aenter__()),
 ]  # fmt: skip
 
