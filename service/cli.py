@@ -25,6 +25,7 @@ from service.settings import Settings, SettingsError, load
 from service.stores import operations as stores
 
 Command = Callable[[argparse.Namespace, Settings], Any]
+Add = Callable[[str, Command, str], argparse.ArgumentParser]
 
 
 def main() -> None:
@@ -72,23 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         _verify,
         "check the ledger's invariants on the live database; exit 1 and name each breach",
     )
-    saved = add("backup", _backup, "copy Kafang's own PostgreSQL while it works")
-    saved.add_argument("folder", metavar="DIR", help="the backup's own folder, not there yet")
-    back = add(
-        "restore",
-        _restore,
-        "put Kafang's own PostgreSQL back to an instant since a backup; what is there is set aside",
-    )
-    back.add_argument("folder", metavar="DIR", help="a backup")
-    back.add_argument(
-        "--to",
-        type=_instant,
-        metavar="TIME",
-        help="as 2026-11-22T13:05:00+08:00 (default: the end of the log)",
-    )
-    back.add_argument(
-        "--archive", metavar="DIR", help="where its log is (default: KAFANG_ARCHIVE_DIR)"
-    )
+    _add_backups(add)
     merchant = add("create-merchant", _create_merchant, "create a tenant")
     merchant.add_argument("--name", required=True, help="as people know it")
     merchant.add_argument(
@@ -133,6 +118,26 @@ def _parser() -> argparse.ArgumentParser:
     gone.add_argument("--key", required=True, help="key_…, as create-key told it")
     add("openapi", _openapi, "print the OpenAPI 3.1 document")
     return parser
+
+
+def _add_backups(add: Add) -> None:
+    saved = add("backup", _backup, "copy Kafang's own PostgreSQL while it works")
+    saved.add_argument("folder", metavar="DIR", help="the backup's own folder, not there yet")
+    back = add(
+        "restore",
+        _restore,
+        "put Kafang's own PostgreSQL back to an instant since a backup; what is there is set aside",
+    )
+    back.add_argument("folder", metavar="DIR", help="a backup")
+    back.add_argument(
+        "--to",
+        type=_instant,
+        metavar="TIME",
+        help="as 2026-11-22T13:05:00+08:00 (default: the end of the log)",
+    )
+    back.add_argument(
+        "--archive", metavar="DIR", help="where its log is (default: KAFANG_ARCHIVE_DIR)"
+    )
 
 
 def _time_of_day(text: str) -> time:
