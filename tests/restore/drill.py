@@ -188,7 +188,8 @@ async def _again(server: Server, till: Till, mark: Mark) -> list[Finding]:
     """A till asks again: what the restore kept is replayed to the byte, what it lost is new."""
     parts = marks.split(till.journal, mark)
     kept = [e for e in parts.answered if e.outcome in ("ok", "refused")]
-    lost = [e for e in parts.later if e.kind == "redeem"]
+    # Not a blocked one: the reversal that came before it may have been kept.
+    lost = [e for e in parts.later if e.kind == "redeem" and e.outcome == "ok"]
     found, asked_late = [], {entry.key for entry in lost}
     async with Client(server.host, server.port, till.token) as line:
         for entry in (*till.rng.sample(kept, min(ASKED, len(kept))), *lost[:ASKED]):

@@ -6,6 +6,7 @@ sent after it is stamped later: it must not. What was under way may be there or 
 """
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -52,4 +53,20 @@ def check(
     """What is in the tables and the mark does not allow, or is not there and it demands."""
     parts = split(journal, mark)
     seen = split(reads, mark).answered
-    return checker.check(parts.answered, seen, tables, hash_of, parts.under_way)
+    blocked = list(_blocked(parts))
+    known = [*parts.under_way, *blocked]
+    found = checker.check(parts.answered, seen, tables, hash_of, known)
+    for entry in blocked:
+        row = tables.keys.get(hash_of(entry.key))
+        if row is not None and row.outcome != "tombstone":
+            detail = f"sent later, its key's row says {row.outcome}"
+            found.append(Finding("breach", f"{entry.kind} {entry.key}", detail))
+    return found
+
+
+def _blocked(parts: Split) -> Iterator[Entry]:
+    """What was sent later, and whose key a reversal that was sent before may have blocked."""
+    later = {id(entry) for entry in parts.later}
+    for entry in (*parts.answered, *parts.under_way):
+        if entry.kind == "reversal" and entry.target is not None and id(entry.target) in later:
+            yield entry.target

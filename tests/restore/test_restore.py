@@ -7,6 +7,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -15,11 +16,16 @@ from msgspec.structs import replace
 
 from service.kernel import embedded, embedded_backup
 from service.kernel.embedded_site import EmbeddedError
+from tests.crash.journal import Entry
+from tests.crash.tables import KeyRow, Tables
 from tests.harness import server as servers
 from tests.ledger import scratch
 from tests.restore import marks
 from tests.restore.drill import Plan, Run, run
 from tests.restore.marks import Mark
+
+
+MUCH = "create table much as select n from generate_series(1, 2000000) n"
 
 
 @pytest.fixture(name="folder")
@@ -47,6 +53,21 @@ def control(load: Run, mark: Mark, shift_s: float, expected: str) -> None:
     assert any(expected in finding.detail for finding in found), shift_s
 
 
+@pytest.mark.parametrize(("outcome", "right"), [("tombstone", True), ("accepted", False)])
+def test_a_key_may_be_blocked_before_its_request_is_sent(outcome: str, right: bool) -> None:
+    """A reversal that overtakes its request leaves a row under a key that was not sent yet."""
+    target = Entry("redeem", "overtaken", "/v1/redemptions", {}, invoked_at=3.0, returned_at=4.0)
+    undo = Entry("reversal", "undo", "/v1/reversals", {}, target=target)
+    undo.invoked_at, undo.returned_at = 1.0, 3.0
+    mark = Mark(2.0, datetime.now(UTC), 2.1)
+    row = KeyRow(b"overtaken", outcome, None, 409, None)
+    tables = Tables({row.key_hash: row}, {}, [])
+    found = marks.check([undo, target], [], tables, str.encode, mark)
+    assert (found == []) is right
+    undo.target = None
+    assert marks.check([undo, target], [], tables, str.encode, mark), "nobody sent that key"
+
+
 async def asked(dsn: str, question: str) -> str:
     """The one value that is the answer, as text."""
     connection = await asyncpg.connect(dsn)
@@ -69,7 +90,8 @@ async def test_without_an_instant_the_end_of_the_log_is_restored_without_an_arch
     with embedded.running(data_dir) as server:
         made = embedded_backup.backup(server, folder / "backup")
         assert not made.archive
-        await scratch.execute(server.owner_dsn, "create table later ()")
+        # A log that takes its time: who serves before its end was repeated finds no table.
+        await scratch.execute(server.owner_dsn, MUCH, "create table later ()")
     restored = embedded_backup.restore(data_dir, folder / "backup", "", None)
     assert restored.set_aside
     assert (Path(restored.set_aside) / "cluster").is_dir()
