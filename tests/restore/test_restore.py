@@ -24,7 +24,6 @@ from tests.restore import marks
 from tests.restore.drill import Plan, Run, run
 from tests.restore.marks import Mark
 
-
 MUCH = "create table much as select n from generate_series(1, 2000000) n"
 
 
