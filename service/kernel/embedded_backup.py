@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 from msgspec import Struct
@@ -154,13 +155,20 @@ def restore(
     It is copied from the backup in `folder` and brought forward with the log in `archive_dir` and,
     where that ends, with what the former database has. That one is set aside, never deleted; after
     a failure it is in its place again. `kept_in` is the archive that the restored one goes on to
-    fill. Raises EmbeddedError: the server runs, the backup is damaged, the log doesn't reach `to`.
+    fill. Raises EmbeddedError: the server runs, the backup is damaged, the log doesn't reach `to`,
+    or not the end of the former database.
     """
     aside = find_site(data_dir).data_dir / f"before-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
     settings = _recovery(archive_dir, aside, to) | archiving(data_dir, kept_in)
     place = _placed(Path(os.path.abspath(folder)), aside)
     try:
         server = embedded.start(data_dir, settings, place, RESTORE_DEADLINE_S)
+        try:
+            last = embedded.in_thread(_last_commit_at, server)
+            if not to and (aside / "cluster").exists():
+                _require_end(server, aside)
+        finally:
+            embedded.stop(server)
     except BaseException as error:
         _put_back(aside)
         if to and BEFORE_TARGET in str(error):
@@ -168,11 +176,28 @@ def restore(
                 f"nothing in the log is as late as {to.isoformat()}: for its end leave --to out"
             ) from error
         raise
-    try:
-        last = embedded.in_thread(_last_commit_at, server)
-    finally:
-        embedded.stop(server)
     return Restored(str(server.data_dir), last, str(aside) if any(aside.iterdir()) else None)
+
+
+def _require_end(server: embedded.Server, aside: Path) -> None:
+    """Refuse an end of the log that is none: a missing file ends a recovery without a word.
+
+    A server without an archive uses its old log files again, and a backup from before an earlier
+    restore leads along another line of history.
+    """
+    control = find_site(server.data_dir).bin_dir / "pg_controldata"
+    said = run(None, [control, aside / "cluster"])
+    found = re.search(r"^Latest checkpoint location: +(\S+)$", said, re.MULTILINE)
+    assert found is not None
+
+    async def reached(server: embedded.Server) -> bool:
+        return await _asked(server, "backup.reached", found[1]) is True
+
+    if not embedded.in_thread(reached, server):
+        raise EmbeddedError(
+            "the log does not lead from this backup to the end of the database that is there: "
+            "take a later backup, name the archive with --archive, or an instant with --to"
+        )
 
 
 def _recovery(archive_dir: str, aside: Path, to: datetime | None) -> dict[str, str]:
@@ -237,9 +262,13 @@ def _check(site: Site, copied: Path) -> None:
 
 
 async def _last_commit_at(server: embedded.Server) -> datetime | None:
+    found: datetime | None = await _asked(server, "backup.last_commit_at")
+    return found
+
+
+async def _asked(server: embedded.Server, query: str, *values: str) -> Any:
     connection = await asyncpg.connect(server.admin_dsn)
     try:
-        found: datetime | None = await connection.fetchval(SQL["backup.last_commit_at"])
+        return await connection.fetchval(SQL[query], *values)
     finally:
         await connection.close()
-    return found

@@ -20,3 +20,7 @@ select last_failed_time from pg_stat_archiver;
 -- name: last_commit_at
 -- When the last of the commits was made that a recovery repeated.
 select pg_last_xact_replay_timestamp();
+
+-- name: reached
+-- $1: whether a recovery repeated the log as far as this place in it.
+select pg_last_wal_replay_lsn() >= $1::text::pg_lsn;

@@ -81,19 +81,33 @@ async def table_exists(server: embedded.Server) -> bool:
     return await asked(server.owner_dsn, "select to_regclass('later')") == "later"
 
 
-async def test_without_an_instant_the_end_of_the_log_is_restored_without_an_archive(
-    folder: Path,
+@pytest.mark.parametrize("archived", [True, False])
+async def test_without_an_instant_the_end_of_the_log_is_restored(
+    folder: Path, archived: bool
 ) -> None:
-    """The former database's own log is enough, and it is set aside."""
-    data_dir = folder / "data"
-    with embedded.running(data_dir) as server:
-        made = embedded_backup.backup(server, folder / "backup")
-        assert not made.archive
-        # A log that takes its time: who serves before its end was repeated finds no table.
-        await scratch.execute(server.owner_dsn, MUCH, "create table later ()")
-    restored = embedded_backup.restore(data_dir, folder / "backup", "", None)
+    """What the archive has not got yet comes from the former database, which is set aside."""
+    data_dir, archive = folder / "data", str(folder / "archive") if archived else ""
+    with embedded.running(data_dir, embedded_backup.archiving(data_dir, archive)) as server:
+        assert embedded_backup.backup(server, folder / "backup").archive is archived
+        # With an archive, a log that takes its time: who serves too soon finds no table.
+        more = [MUCH] if archived else []
+        await scratch.execute(server.owner_dsn, *more, "create table later ()")
+    restored = embedded_backup.restore(data_dir, folder / "backup", archive, None)
     assert restored.set_aside
     assert (Path(restored.set_aside) / "cluster").is_dir()
+    with embedded.running(data_dir) as server:
+        assert await table_exists(server)
+
+
+async def test_a_gap_in_the_log_is_no_end_of_it(folder: Path) -> None:
+    """Without an archive the server has used the files after the backup again."""
+    data_dir = folder / "data"
+    with embedded.running(data_dir) as server:
+        embedded_backup.backup(server, folder / "backup")
+        await scratch.execute(server.owner_dsn, MUCH, "create table later ()")
+    with pytest.raises(EmbeddedError, match="does not lead from this backup to the end"):
+        embedded_backup.restore(data_dir, folder / "backup", "", None)
+    assert not list(data_dir.glob("before-*"))
     with embedded.running(data_dir) as server:
         assert await table_exists(server)
 
