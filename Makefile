@@ -17,7 +17,7 @@ OLD_PYTHON := import sys; sys.version_info < (3, 11) and sys.exit( \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run demo test clients bench crash soak check lint types drift openapi schema lock
+.PHONY: help run demo test clients bench crash restore upgrade soak check lint types drift openapi schema lock
 
 help: ## explain the targets (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,12 @@ bench: .venv/.stamp ## measure throughput and latency
 
 crash: .venv/.stamp ## kill the service N times under load and verify the ledger (N=20)
 	$(PYTHON) -m tests.crash --cycles $(N)
+
+restore: .venv/.stamp ## back up under load, restore to N random instants, compare each with the journals (N=20)
+	$(PYTHON) -m tests.restore --points $(N) $(ARGS)
+
+upgrade: .venv/.stamp ## replace the commit before by this version under load, and back (ARGS='--from REF')
+	$(PYTHON) -m tests.upgrade $(ARGS)
 
 soak: .venv/.stamp ## the long version of crash (SOAK_N=500), of bench and of random lives of cards
 	$(PYTHON) -m tests.crash --cycles $(SOAK_N)

@@ -7,7 +7,8 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from datetime import time
+from datetime import datetime, time
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -15,7 +16,7 @@ import msgspec
 
 from service import app, runner
 from service.api_keys import operations as api_keys
-from service.kernel import database
+from service.kernel import database, embedded_backup
 from service.kernel.embedded_site import EmbeddedError
 from service.kernel.migrations import MigrationError, migrate
 from service.ledger import invariants
@@ -24,6 +25,7 @@ from service.settings import Settings, SettingsError, load
 from service.stores import operations as stores
 
 Command = Callable[[argparse.Namespace, Settings], Any]
+Add = Callable[[str, Command, str], argparse.ArgumentParser]
 
 
 def main() -> None:
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         _verify,
         "check the ledger's invariants on the live database; exit 1 and name each breach",
     )
+    _add_backups(add)
     merchant = add("create-merchant", _create_merchant, "create a tenant")
     merchant.add_argument("--name", required=True, help="as people know it")
     merchant.add_argument(
@@ -117,6 +120,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_backups(add: Add) -> None:
+    saved = add("backup", _backup, "copy Kafang's own PostgreSQL while it works")
+    saved.add_argument("folder", metavar="DIR", help="the backup's own folder, not there yet")
+    back = add(
+        "restore",
+        _restore,
+        "put Kafang's own PostgreSQL back to an instant since a backup; what is there is set aside",
+    )
+    back.add_argument("folder", metavar="DIR", help="a backup")
+    back.add_argument(
+        "--to",
+        type=_instant,
+        metavar="TIME",
+        help="as 2026-11-22T13:05:00+08:00 (default: the end of the log)",
+    )
+    back.add_argument(
+        "--archive", metavar="DIR", help="where its log is (default: KAFANG_ARCHIVE_DIR)"
+    )
+
+
 def _time_of_day(text: str) -> time:
     try:
         found = time.fromisoformat(text)
@@ -125,6 +148,31 @@ def _time_of_day(text: str) -> time:
     if found is None or found.tzinfo is not None:
         raise argparse.ArgumentTypeError(f"{text!r} is no local time of day, give one as 04:00")
     return found
+
+
+def _instant(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no instant, give one with its zone as 2026-11-22T13:05:00+08:00"
+        )
+    return found
+
+
+def _backup(arguments: argparse.Namespace, settings: Settings) -> Any:
+    with runner.own_database(settings) as server:
+        return embedded_backup.backup(server, Path(arguments.folder))
+
+
+def _restore(arguments: argparse.Namespace, settings: Settings) -> Any:
+    data_dir, kept_in = runner.own_data_dir(settings), settings.archive_dir
+    archive_dir = arguments.archive or kept_in
+    return embedded_backup.restore(
+        data_dir, Path(arguments.folder), archive_dir, arguments.to, kept_in
+    )
 
 
 def _migrate(_: argparse.Namespace, settings: Settings) -> Any:

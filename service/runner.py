@@ -20,7 +20,7 @@ from granian.server.common import AbstractServer
 from msgspec import Struct
 
 from service import demo_tenant
-from service.kernel import database, embedded
+from service.kernel import database, embedded, embedded_backup
 from service.kernel.metrics import MULTIPROCESS_DIR
 from service.kernel.migrations import migrate, pending
 from service.settings import (
@@ -56,10 +56,34 @@ class Urls(Struct, frozen=True):
 def database_of(settings: Settings) -> Iterator[Urls]:
     """The database the settings name, or our own, started and stopped with the caller."""
     if settings.database_url:
+        if settings.archive_dir:
+            raise SettingsError(
+                "KAFANG_ARCHIVE_DIR is for Kafang's own PostgreSQL: with DATABASE_URL, set "
+                "archive_command there"
+            )
         yield Urls(settings.database_url, settings.migration_url)
         return
-    with embedded.running(Path(settings.data_dir)) as server:
+    with own_database(settings) as server:
         yield Urls(server.app_dsn, server.owner_dsn)
+
+
+@contextmanager
+def own_database(settings: Settings) -> Iterator[embedded.Server]:
+    """Our own PostgreSQL, started and stopped with the caller unless it runs."""
+    data_dir = own_data_dir(settings)
+    with embedded.running(
+        data_dir, embedded_backup.archiving(data_dir, settings.archive_dir)
+    ) as server:
+        yield server
+
+
+def own_data_dir(settings: Settings) -> Path:
+    """The folder of our own PostgreSQL; raises SettingsError when the database is another one."""
+    if settings.database_url:
+        raise SettingsError(
+            "this is for Kafang's own PostgreSQL; with DATABASE_URL use PostgreSQL's own commands"
+        )
+    return Path(settings.data_dir)
 
 
 async def prepare_schema(urls: Urls) -> None:
@@ -90,14 +114,14 @@ def run(_: argparse.Namespace, settings: Settings) -> None:
     ):
         asyncio.run(prepare_schema(urls))
         asyncio.run(_require_sound(urls.app, settings))
-        own_database = not settings.database_url
+        is_own = not settings.database_url
         settings = msgspec.structs.replace(
-            settings, database_url=urls.app, migration_url="", demo=own_database
+            settings, database_url=urls.app, migration_url="", demo=is_own
         )
         os.environ.update(environment_of(settings))
         os.environ[MULTIPROCESS_DIR] = metrics_dir
         os.environ.pop("KAFANG_MIGRATION_URL", None)
-        print(greeting(settings, own_database=own_database), flush=True)
+        print(greeting(settings, own_database=is_own), flush=True)
         _serve(settings)
 
 

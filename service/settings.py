@@ -37,6 +37,8 @@ class Settings(Struct, frozen=True):
     # required; without, it is made at the first start and kept in data_dir.
     secret_key: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
     data_dir: str = ".kafang"
+    # Where our own PostgreSQL keeps its log for point-in-time restores. Empty: nowhere.
+    archive_dir: str = ""
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535)] = 8321
     workers: Annotated[int, Meta(ge=1, le=64)] = 2

@@ -19,8 +19,8 @@ from tests.harness.server import Server
 from tests.harness.tenant import TestCard
 
 COMMANDS = [  # in the order of the help
-    "run", "migrate", "verify", "create-merchant", "create-store", "create-key", "revoke-key",
-    "openapi",
+    "run", "migrate", "verify", "backup", "restore", "create-merchant", "create-store",
+    "create-key", "revoke-key", "openapi",
 ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
@@ -89,11 +89,17 @@ class Server(msgspec.Struct, frozen=True):
         return postmaster_pid(self.data_dir / "cluster")
 
 
-def start(data_dir: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Server:
+def start(
+    data_dir: Path,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    place: Callable[[Site], None] | None = None,
+    deadline_s: float = START_DEADLINE_S,
+) -> Server:
     """Start the server of `data_dir`, made on first use, or join the one that runs.
 
-    Blocks until a connection works. `settings` are postgresql.conf names and values; they count
-    only when this call starts the server. Raises EmbeddedError with what to do about it.
+    Blocks until a connection works, `deadline_s` at most. `settings` are postgresql.conf names and
+    values; they count only when this call starts the server. `place` puts another cluster there
+    first, and then there must be nothing to join. Raises EmbeddedError with what to do about it.
     """
     if wrong := sorted(set(settings) & set(_FIXED)):
         raise EmbeddedError(f"not for the caller to set: {', '.join(wrong)}")
@@ -101,11 +107,13 @@ def start(data_dir: Path, settings: Mapping[str, str] = MappingProxyType({})) ->
     with _start_lock(site.data_dir):
         lock_fd = _take_over(site)
         if lock_fd is None:
+            if place:
+                raise EmbeddedError(f"the server in {site.data_dir} runs: stop Kafang first")
             return _server(site, owned=False)
         try:
             end_leftover(site.cluster_dir)
-            make_cluster(site)
-            return _launch(site, lock_fd, {**SETTINGS, **settings})
+            (place or make_cluster)(site)
+            return _launch(site, lock_fd, {**SETTINGS, **settings}, deadline_s)
         finally:
             os.close(lock_fd)  # the guardian holds its own copy
 
@@ -165,14 +173,14 @@ def _take_over(site: Site) -> int | None:
     return lock_fd
 
 
-def _launch(site: Site, lock_fd: int, settings: Mapping[str, str]) -> Server:
+def _launch(site: Site, lock_fd: int, settings: Mapping[str, str], deadline_s: float) -> Server:
     for _ in range(5):
         choose_port(site.data_dir / "port")
         server = _server(site, owned=True)
         guardian = _spawn_guardian(site, server.port, lock_fd, settings)
         try:
-            if _gets_ready(server, guardian):
-                _in_thread(_set_up, server)
+            if _gets_ready(server, guardian, deadline_s):
+                in_thread(_set_up, server)
                 _tell(guardian, guard.READY)
                 _owned[site.data_dir] = guardian
                 return server
@@ -186,8 +194,8 @@ def _launch(site: Site, lock_fd: int, settings: Mapping[str, str]) -> Server:
     raise EmbeddedError("PostgreSQL doesn't start:\n" + "\n".join(log.splitlines()[-15:]))
 
 
-def _gets_ready(server: Server, guardian: subprocess.Popen[bytes]) -> bool:
-    wait = patience(START_DEADLINE_S, f"PostgreSQL in {server.data_dir}, see server.log there")
+def _gets_ready(server: Server, guardian: subprocess.Popen[bytes], deadline_s: float) -> bool:
+    wait = patience(deadline_s, f"PostgreSQL in {server.data_dir}, see server.log there")
     while guardian.poll() is None:
         if _is_ready(server):
             return True
@@ -275,7 +283,7 @@ def _server(site: Site, *, owned: bool) -> Server:
 def _is_ready(server: Server) -> bool:
     """Return true when a real connection works; the status line alone may be a dead server's."""
     lines = pid_file(server.data_dir / "cluster")
-    return lines[-1:] == ["ready"] and _in_thread(_connects, server)
+    return lines[-1:] == ["ready"] and in_thread(_connects, server)
 
 
 async def _connects(server: Server) -> bool:
@@ -305,7 +313,7 @@ async def _set_up(server: Server) -> None:
         await connection.close()
 
 
-def _in_thread(work: Callable[[Server], Coroutine[None, None, T]], server: Server) -> T:
+def in_thread(work: Callable[[Server], Coroutine[Any, Any, T]], server: Server) -> T:
     """Run a coroutine to its end even when the caller's thread has a running loop (tests)."""
     with ThreadPoolExecutor(1) as executor:
         return executor.submit(lambda: asyncio.run(work(server))).result()

@@ -15,8 +15,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 VERSIONS = range(15, 19)
@@ -65,8 +66,15 @@ def find_site(data_dir: Path) -> Site:
         ) from error
 
 
-def run(user: User | None, command: Sequence[str | Path]) -> str:
-    """Run a command as the server's user and return what it printed; EmbeddedError on failure."""
+def run(
+    user: User | None,
+    command: Sequence[str | Path],
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Run a command as the server's user and return what it printed; EmbeddedError on failure.
+
+    `variables` come on top of the few that the server and its tools get.
+    """
     try:
         done = subprocess.run(  # noqa: S603  # fixed commands, no shell
             [str(part) for part in command],
@@ -75,7 +83,7 @@ def run(user: User | None, command: Sequence[str | Path]) -> str:
             check=False,
             text=True,
             cwd="/",
-            env=environment(),
+            env={**environment(), **variables},
             user=user.user_id if user else None,
             group=user.group_id if user else None,
             extra_groups=[] if user else None,

@@ -4,6 +4,9 @@ Numbered files in `migrations/` are applied once, in order; files in `functions/
 replace) again whenever their text changed. Each file is one transaction together with its row in
 `schema_migration`, so a failing file leaves nothing behind. The one exception is a file whose
 first line is `-- migrate: no-transaction`: a single `create index concurrently if not exists`.
+
+A schema with migrations beyond our last is a newer version's, and ours to use as it is (decision
+0016), unless one of them is named `NNNN_contract_MMMM_…` and MMMM lies beyond our last too.
 """
 
 import asyncio
@@ -27,6 +30,7 @@ LOCK_TIMEOUT = "5s"
 NO_TRANSACTION = "-- migrate: no-transaction"
 
 _MIGRATION_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_CONTRACT_NAME = re.compile(r"\d{4}_contract_(\d{4})_[a-z0-9_]+\.sql")
 _FUNCTION_NAME = re.compile(r"[a-z0-9_]+\.sql")
 _TRANSACTION_COMMAND = re.compile(
     r"^\s*(?:begin|commit|rollback|start\s+transaction)\s*;", re.IGNORECASE | re.MULTILINE
@@ -40,6 +44,7 @@ _INDEX_BUILD = re.compile(
 )
 
 type_of_connection = asyncpg.Connection | PoolConnectionProxy
+Applied = dict[tuple[str, str], str]  # checksum by kind and name
 
 
 class MigrationError(RuntimeError):
@@ -74,18 +79,21 @@ async def migrate(
     """Apply what is pending and return its paths in order; [] when there was nothing to do.
 
     `source` holds the folders `migrations` and `functions`, by default the package `sql`. Safe to
-    call from several processes at once: one works, the others wait for it. Raises MigrationError.
+    call from several processes at once: one works, the others wait for it. A newer version's schema
+    is left as it is. Raises MigrationError.
     """
     steps = read_steps(source or files("sql"))
     connection = await asyncpg.connect(dsn, server_settings={"lock_timeout": LOCK_TIMEOUT})
     try:
         await _lock(connection, lock_deadline_s)
         await connection.execute(SQL["migrations.create_table"])
-        todo = await _todo(connection, steps)
+        applied = await _applied(connection)
+        todo = _todo(applied, steps)
         for step in todo:
             await _apply(connection, step)
-        functions = [step.name for step in steps if step.kind == "functions"]
-        await connection.execute(SQL["migrations.forget_functions"], functions)
+        if not _newer(applied, steps):
+            functions = [step.name for step in steps if step.kind == "functions"]
+            await connection.execute(SQL["migrations.forget_functions"], functions)
     finally:
         await connection.close()  # and with it the lock
     return [step.path for step in todo]
@@ -96,7 +104,7 @@ async def pending(connection: type_of_connection, source: Traversable | None = N
     steps = read_steps(source or files("sql"))
     if not await connection.fetchval(SQL["migrations.table_exists"]):
         return [step.path for step in steps]
-    return [step.path for step in await _todo(connection, steps)]
+    return [step.path for step in _todo(await _applied(connection), steps)]
 
 
 def read_steps(source: Traversable) -> list[Step]:
@@ -126,6 +134,12 @@ def _read(source: Traversable, kind: str, pattern: re.Pattern[str]) -> Iterator[
 def _faults(step: Step) -> Iterator[str]:
     if _TRANSACTION_COMMAND.search(_BODY.sub("", step.text)):
         yield f"{step.path}: begin, commit and rollback are the runner's business, remove them"
+    if step.kind == "migrations" and step.name[5:].startswith("contract_"):
+        found = _CONTRACT_NAME.fullmatch(step.name)
+        if not found:
+            yield f"{step.path}: the name must be like NNNN_contract_MMMM_what.sql"
+        elif found[1] >= step.name[:4]:
+            yield f"{step.path}: {found[1]} is not before {step.name[:4]}"
     if step.built_index == "":
         yield (
             f"{step.path}: without a transaction there may be only one statement, "
@@ -133,25 +147,51 @@ def _faults(step: Step) -> Iterator[str]:
         )
 
 
-async def _todo(connection: type_of_connection, steps: list[Step]) -> list[Step]:
-    """Compare files and bookkeeping; an applied migration must be there, unchanged and not late."""
+async def _applied(connection: type_of_connection) -> Applied:
     rows = await connection.fetch(SQL["migrations.applied"])
-    applied = {(row["kind"], row["name"]): row["checksum"] for row in rows}
-    present = {(step.kind, step.name): step.checksum for step in steps}
-    migrated = sorted(key for key in applied if key[0] == "migrations")
-    faults = []
-    for key in migrated:
-        if key not in present:
-            faults.append(f"migrations/{key[1]}: was applied and is missing, restore the file")
-        elif present[key] != applied[key]:
-            faults.append(f"migrations/{key[1]}: was edited after it was applied, restore it")
+    return {(row["kind"], row["name"]): row["checksum"] for row in rows}
+
+
+def _todo(applied: Applied, steps: list[Step]) -> list[Step]:
+    """Compare files and bookkeeping; an applied migration must be there, unchanged and not late."""
+    newer = _newer(applied, steps)
+    migrated = sorted(name for kind, name in applied if kind == "migrations")
+    present = {step.name: step.checksum for step in steps if step.kind == "migrations"}
+    faults = _given_up(newer, steps)
+    for name in migrated:
+        if name not in present and name not in newer:
+            faults.append(f"migrations/{name}: was applied and is missing, restore the file")
+        elif name in present and present[name] != applied["migrations", name]:
+            faults.append(f"migrations/{name}: was edited after it was applied, restore it")
     todo = [step for step in steps if applied.get((step.kind, step.name)) != step.checksum]
     for step in todo:
-        key = (step.kind, step.name)
-        if migrated and key not in applied and step.kind == "migrations" and key < migrated[-1]:
-            faults.append(f"{step.path}: comes before the applied {migrated[-1][1]}, renumber it")
+        late = step.name not in migrated and step.name < max(migrated, default="")
+        if step.kind == "migrations" and late:
+            faults.append(f"{step.path}: comes before the applied {migrated[-1]}, renumber it")
     _raise_any(faults)
-    return todo
+    # What a newer version made of a function is for both; see decision 0016.
+    return [] if newer else todo
+
+
+def _newer(applied: Applied, steps: list[Step]) -> list[str]:
+    """The applied migrations beyond our last: what a newer version brought."""
+    last = _last(steps)
+    return sorted(name for kind, name in applied if kind == "migrations" and name[:4] > last)
+
+
+def _last(steps: list[Step]) -> str:
+    return max((step.name[:4] for step in steps if step.kind == "migrations"), default="0000")
+
+
+def _given_up(newer: list[str], steps: list[Step]) -> list[str]:
+    """What a newer version took away, where ours still needs it."""
+    last = _last(steps)
+    return [
+        f"migrations/{name}: took away what this version needs; start one with migration "
+        f"{found[1]} or later"
+        for name in newer
+        if (found := _CONTRACT_NAME.fullmatch(name)) and found[1] > last
+    ]
 
 
 async def _apply(connection: asyncpg.Connection, step: Step) -> None:

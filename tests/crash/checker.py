@@ -1,6 +1,6 @@
 """Journals against tables (INV-H1 to INV-H5, INV-H8): pure, so that it can be seen to fail."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 from tests.crash.journal import Entry, Finding
@@ -10,13 +10,21 @@ HashOf = Callable[[str], bytes]  # what stands for an idempotency key in the tab
 
 
 def check(
-    journal: list[Entry], reads: list[Entry], tables: Tables, hash_of: HashOf
+    journal: list[Entry],
+    reads: list[Entry],
+    tables: Tables,
+    hash_of: HashOf,
+    open_at_the_end: Sequence[Entry] = (),
 ) -> list[Finding]:
-    """Every difference between what the clients were told and what is in the tables."""
+    """Every difference between what the clients were told and what is in the tables.
+
+    What was sent and not yet answered (`open_at_the_end`) may be there or not.
+    """
     legs = {leg.operation_id: leg for leg in tables.legs}
     findings = [f for entry in journal for f in _entry(entry, tables, legs, hash_of)]
-    findings += _applied_twice(tables, {hash_of(entry.key) for entry in journal})
-    findings += _foreign(journal, tables, hash_of)
+    sent = [*journal, *open_at_the_end]
+    findings += _applied_twice(tables, {hash_of(entry.key) for entry in sent})
+    findings += _foreign(sent, tables, hash_of)
     findings += _versions(tables.legs)
     findings += _reads(reads, tables.legs)
     findings += order([*journal, *reads])

@@ -102,7 +102,7 @@ async def _rounds(target: Target, plan: Plan, report: Report) -> None:
     rng, seals = random.Random(plan.seed), dict[str, str]()
     while len(report.cycles) < plan.cycles:
         name = f"{plan.seed}-{len(seals)}"
-        crew = await _crew(target, name)
+        crew = await make_crew(target, name)
         try:
             await _round(target, crew, rng, plan, report)
         finally:
@@ -119,7 +119,7 @@ async def _rounds(target: Target, plan: Plan, report: Report) -> None:
     report.findings += map(_finding, verified.breaches)
 
 
-async def _crew(target: Target, name: str) -> Crew:
+async def make_crew(target: Target, name: str) -> Crew:
     """A merchant of its own with tills and stocked cards."""
 
     def client_of(token: str) -> Client:

@@ -102,9 +102,16 @@ def command(
     data_dir: Path, port: int, *arguments: str, **settings: str
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command of the service to its end, on this folder's database unless settings say."""
+    return command_in(ROOT, data_dir, port, *arguments, **settings)
+
+
+def command_in(
+    cwd: Path, data_dir: Path, port: int, *arguments: str, **settings: str
+) -> "subprocess.CompletedProcess[str]":
+    """The same of the version that lies in `cwd`."""
     return subprocess.run(
         [sys.executable, "-m", "service", *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         env=_environment(data_dir, port, settings),
         capture_output=True,
         text=True,

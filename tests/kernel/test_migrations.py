@@ -1,6 +1,7 @@
 """The migration runner on scratch databases, with migrations of the tests' own."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -57,6 +58,17 @@ def source(tmp_path: Path) -> Path:
     write(tmp_path, "migrations/0001_thing.sql", TABLE)
     write(tmp_path, "functions/answer_v1.sql", FUNCTION.format(1))
     return tmp_path
+
+
+@pytest.fixture
+def newer(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The version after `source`: one more migration, one function changed, one added."""
+    folder = tmp_path_factory.mktemp("newer")
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    write(folder, "migrations/0002_more.sql", "alter table thing add column more text;")
+    write(folder, "functions/answer_v1.sql", FUNCTION.format(2))
+    write(folder, "functions/answer_v2.sql", FUNCTION.format(3).replace("_v1", "_v2"))
+    return folder
 
 
 def write(source: Path, path: str, text: str) -> None:
@@ -130,6 +142,51 @@ async def test_a_latecomer_is_refused(dsn: str, source: Path) -> None:
     write(source, "migrations/0004_late.sql", "insert into thing values (4, 'd');")
     with pytest.raises(MigrationError, match=r"0004_late.sql: comes before the applied 0005_more"):
         await migrate(dsn, source)
+
+
+async def test_a_newer_schema_serves_the_version_before(
+    dsn: str, db: asyncpg.Connection, source: Path, newer: Path
+) -> None:
+    """An upgrade without downtime: the old version may start again, and takes nothing back."""
+    await migrate(dsn, source)
+    assert await migrate(dsn, newer) == [
+        "migrations/0002_more.sql", "functions/answer_v1.sql", "functions/answer_v2.sql",
+    ]  # fmt: skip
+    assert await pending(db, source) == []
+    assert await migrate(dsn, source) == []
+    assert await db.fetchval("select answer_v1()") == 2, "the newer text stays"
+    assert await migrate(dsn, newer) == [], "nothing was forgotten"
+
+
+async def test_a_newer_schema_hides_no_edit(dsn: str, source: Path, newer: Path) -> None:
+    await migrate(dsn, newer)
+    write(source, "migrations/0001_thing.sql", TABLE + "-- one more word\n")
+    with pytest.raises(MigrationError, match=r"^migrations/0001_thing.sql: was edited after"):
+        await migrate(dsn, source)
+
+
+async def test_what_was_taken_away_is_told_to_who_needs_it(
+    dsn: str,
+    db: asyncpg.Connection,
+    source: Path,
+    newer: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """0003 says that who knows 0002 can do without; the version with 0001 alone can't."""
+    await migrate(dsn, source)
+    contract = tmp_path_factory.mktemp("contract")
+    shutil.copytree(newer, contract, dirs_exist_ok=True)
+    write(contract, "migrations/0003_contract_0002_name.sql", "alter table thing drop name;")
+    await migrate(dsn, contract)
+    assert await pending(db, newer) == []
+    assert await pending(db, contract) == []
+    for attempt in (migrate(dsn, source), pending(db, source)):
+        with pytest.raises(MigrationError) as caught:
+            await attempt
+        assert str(caught.value) == (
+            "migrations/0003_contract_0002_name.sql: took away what this version needs; "
+            "start one with migration 0002 or later"
+        )
 
 
 async def test_a_failing_file_leaves_nothing_behind(
@@ -246,6 +303,8 @@ def test_a_procedure_may_commit(source: Path) -> None:
         ("migrations/0001_other.sql", "select 1", "number 0001 is given twice"),
         ("migrations/2_x.sql", "select 1", "migrations/2_x.sql: the name must be like"),
         ("functions/Answer.sql", "select 1", "functions/Answer.sql: the name must be like"),
+        ("migrations/0002_contract_x.sql", "select 1", "must be like NNNN_contract_MMMM_what.sql"),
+        ("migrations/0002_contract_0002_x.sql", "select 1", "0002 is not before 0002"),
     ],
 )
 def test_a_malformed_source_is_refused(source: Path, path: str, text: str, message: str) -> None:

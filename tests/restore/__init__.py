@@ -1,0 +1,1 @@
+"""Back up under load, restore to any instant, hold what is there against the clients' journals."""

@@ -1,0 +1,1 @@
+"""Replace one version by the next under load, and back again; nobody's request may fail."""
