@@ -65,7 +65,8 @@ REOPEN = Route(
     body=DayReopen,
     answers={200: Day},
     errors=CHANGE_ERRORS,
-    example_path=EXAMPLE,
+    # Another day than the one closed above, so that both examples run: only today opens again.
+    example_path={**EXAMPLE, "business_date": "2026-03-02"},
     example_body={"change_no": 1, "reason": "closed at noon by mistake"},
 )
 

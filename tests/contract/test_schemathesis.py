@@ -107,10 +107,10 @@ def named(value: Any, world: World) -> Any:
 
 def mix(case: Case[Any], world: World, kept: set[str], *, plain: bool) -> None:
     """Let a case name what exists: all of it from the example when `plain`, else in part."""
+    route = ROUTES[case.operation.definition.raw["operationId"]]
     for name in case.path_parameters or {}:
         prefix = contract.ID_PREFIXES.get(name)
-        case.path_parameters[name] = world.ids[prefix] if prefix else contract.BUSINESS_DATE
-    route = ROUTES[case.operation.definition.raw["operationId"]]
+        case.path_parameters[name] = world.ids[prefix] if prefix else route.example_path[name]
     if isinstance(case.body, dict) and route.example_body is not None:
         example = named(route.example_body, world)
         if "store_id" in OPERATIONS_WITH_STORE.get(route.operation_id, ()):
