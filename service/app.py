@@ -31,6 +31,7 @@ from service.docs import pages as docs
 from service.error_codes import operations as error_codes
 from service.kernel import database, errors, logs, metrics, openapi, orphan
 from service.kernel.auth import Credential
+from service.kernel.gate import Gate, gated
 from service.kernel.http import BODY_MAX_BYTES, Route, directly
 from service.kernel.tokens import Token
 from service.ledger import connections
@@ -88,7 +89,14 @@ def openapi_text() -> str:
 
 def serve() -> ASGIApp:
     """What the server's workers run: the application, with its short cut."""
-    return directly(create_app())
+    app = create_app()
+    open_paths = [
+        declared.path
+        for route in app.routes
+        for served in getattr(route, "route_handlers", ())
+        if (declared := served.opt.get("declared")) is not None and not declared.scope
+    ]
+    return gated(directly(app), app, open_paths)
 
 
 def create_app(settings: Settings | None = None) -> Litestar:
@@ -157,6 +165,8 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "terms": terms,
             "door_keys": keys,
             "writer": writer,
+            "gate": Gate(settings.served_max, settings.wait_s),
+            "serve_s": settings.deadline_s - settings.wait_s,
             "reporting": asyncio.Semaphore(1),
             "closing": asyncio.Semaphore(1),
             "authenticate": authenticate,

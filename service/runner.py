@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import errno
 import os
+import resource
 import socket
 import tempfile
 import time
@@ -32,6 +33,8 @@ from service.settings import (
 )
 
 BACKLOG = 2048
+# Files that a worker needs for all but its clients.
+FILES_OF_ITS_OWN = 256
 PORT_PATIENCE_S = 3.0
 # How often in so many seconds the workers may be started over before the service gives up.
 STARTS_MAX, STARTS_WITHIN_S = 3, 60.0
@@ -188,6 +191,24 @@ def _serve(settings: Settings) -> None:
             return
 
 
+def _connections(settings: Settings) -> int:
+    """How many connections a worker may accept: each takes one of the files it may open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.connections_max + FILES_OF_ITS_OWN
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return settings.connections_max
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    connections = max(1, soft - FILES_OF_ITS_OWN)
+    if connections < settings.connections_max:
+        print(
+            f"A process may open {hard} files here: each worker accepts {connections} connections "
+            f"instead of {settings.connections_max} (KAFANG_CONNECTIONS_MAX).",
+            flush=True,
+        )
+    return connections
+
+
 def _granian(settings: Settings) -> AbstractServer[Any]:
     return Granian(
         "service.app:serve",
@@ -198,6 +219,7 @@ def _granian(settings: Settings) -> AbstractServer[Any]:
         workers=settings.workers,
         loop=Loops.uvloop,
         backlog=BACKLOG,
+        backpressure=_connections(settings),  # it counts connections, not requests
         respawn_failed_workers=True,
         log_access=False,
         workers_kill_timeout=10,

@@ -46,6 +46,14 @@ class Settings(Struct, frozen=True):
     batch_max: Annotated[int, Meta(ge=1, le=1000)] = 128
     queue_max: Annotated[int, Meta(ge=1, le=100_000)] = 4096
     reader_connections: Annotated[int, Meta(ge=1, le=100)] = 8
+    # Requests that a worker serves at once: enough to fill its batches, few enough that none of
+    # them waits long. The others wait for wait_s at most.
+    served_max: Annotated[int, Meta(ge=4, le=10_000)] = 512
+    wait_s: Annotated[float, Meta(gt=0, le=60)] = 2.0
+    # No answer comes later than this, reports and closings of a day excepted.
+    deadline_s: Annotated[float, Meta(gt=0, le=120)] = 7.0
+    # Open connections of each worker; a till keeps one, and more than this many aren't accepted.
+    connections_max: Annotated[int, Meta(ge=16, le=100_000)] = 8192
     # How long the writer goes on trying to settle a request before it answers "unknown" or
     # "unavailable".
     patience_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
@@ -92,7 +100,10 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
                 problems.append(f"{name}: {str(error).split(' - at')[0]}")
     if problems:
         raise SettingsError("; ".join(problems))
-    return msgspec.convert(given, Settings, strict=False)
+    settings = msgspec.convert(given, Settings, strict=False)
+    if settings.deadline_s <= settings.wait_s:
+        raise SettingsError("KAFANG_DEADLINE_S: must be more than KAFANG_WAIT_S")
+    return settings
 
 
 # Read by the embedded PostgreSQL, not by this Struct.

@@ -48,6 +48,7 @@ CLOSE = Route(
     body=DayClose,
     answers={200: Day},
     errors=CHANGE_ERRORS,
+    slow=True,
     example_path=EXAMPLE,
     example_body={"change_no": 0},
 )
@@ -65,6 +66,7 @@ REOPEN = Route(
     body=DayReopen,
     answers={200: Day},
     errors=CHANGE_ERRORS,
+    slow=True,
     # Another day than the one closed above, so that both examples run: only today opens again.
     example_path={**EXAMPLE, "business_date": "2026-03-02"},
     example_body={"change_no": 1, "reason": "closed at noon by mistake"},

@@ -8,6 +8,7 @@ Order of checks: path and method, credential (401), scope (403), media type (415
 idempotency key (400), query and body (400, all problems at once), then the operation.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from time import perf_counter
@@ -64,7 +65,8 @@ class Route(Struct, frozen=True):
     """A declared route: what it takes, what it can answer, and the words for who integrates it.
 
     An empty `scope` means that no credential is needed: see `open_handler`. `safe` is a POST that
-    changes nothing, as every GET. `media_type` is that of a success; `answer_headers` names the
+    changes nothing, as every GET. `slow` is what has bounds of its own instead of the time limit
+    that all else is answered within. `media_type` is that of a success; `answer_headers` names the
     headers of its own that a success may have, which `kernel/openapi.py` describes.
     """
 
@@ -81,6 +83,7 @@ class Route(Struct, frozen=True):
     query: Any = None
     idempotent: bool = False
     safe: bool = False
+    slow: bool = False
     media_type: str = JSON
     answer_headers: tuple[str, ...] = ()
     example_path: Mapping[str, str] = {}
@@ -90,7 +93,12 @@ class Route(Struct, frozen=True):
 
 COMMON_ERRORS = (problems.INTERNAL_ERROR, problems.UNAVAILABLE)
 # INVALID_REQUEST too: a query parameter that a route doesn't know is refused.
-CREDENTIAL_ERRORS = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID_REQUEST)
+CREDENTIAL_ERRORS = (
+    problems.OVERLOADED,
+    problems.UNAUTHENTICATED,
+    problems.FORBIDDEN,
+    problems.INVALID_REQUEST,
+)
 BODY_ERRORS = (
     problems.MALFORMED_JSON,
     problems.INVALID_REQUEST,
@@ -181,8 +189,10 @@ def _mounted(declared: Route, serve: Serve) -> HTTPRouteHandler:
 
     async def answer(scope: Scope, receive: Receive) -> Reply:
         started = perf_counter()
+        limit_s = None if declared.slow else scope["litestar_app"].state.get("serve_s")
         try:
-            reply = await serve(scope, receive)
+            async with asyncio.timeout(limit_s):
+                reply = await serve(scope, receive)
         except Exception as error:
             reply = error_reply(error, scope, _effect(declared))
         with suppress(Exception):  # what is done is answered, also when it can't be logged

@@ -100,6 +100,7 @@ _all = (
     _retries,
 )
 _queued = 0
+_waiting = 0
 
 
 def count_request(route: str, status: int, seconds: float) -> None:
@@ -140,28 +141,37 @@ def set_queue_length(commands: int) -> None:
     _queued = commands
 
 
+def set_waiting(requests: int) -> None:
+    """How many requests wait for a place in this worker now."""
+    global _waiting
+    _waiting = requests
+
+
 def flush() -> None:
     """Hand everything that waits to the library."""
-    queue_length = _opened()
+    queue_length, waiting_requests = _opened()
     for waiting in _all:
         waiting.flush()
     queue_length.set(_queued)
+    waiting_requests.set(_waiting)
 
 
 @cache
-def _opened() -> Gauge:
+def _opened() -> tuple[Gauge, Gauge]:
     """Open everything at the first flush, so that a worker makes its files, not its parent."""
     if MULTIPROCESS_DIR in os.environ:
         # The library chose when it was imported, which a forked worker's parent may have done.
         prometheus_values.ValueClass = prometheus_values.MultiProcessValue()  # type: ignore[no-untyped-call]
     for waiting in _all:
         waiting.open()
-    return Gauge(
-        "kafang_queue_length",
-        "Commands waiting for a batch.",
-        multiprocess_mode="livesum",
-        registry=_registry,
+    return (
+        _gauge("kafang_queue_length", "Commands waiting for a batch."),
+        _gauge("kafang_requests_waiting", "Requests waiting for a place: more comes than is done."),
     )
+
+
+def _gauge(name: str, text: str) -> Gauge:
+    return Gauge(name, text, multiprocess_mode="livesum", registry=_registry)
 
 
 async def keep_flushing() -> None:

@@ -180,6 +180,14 @@ UNAVAILABLE = define(
     "same_key",
 )
 
+OVERLOADED = define(
+    "overloaded",
+    503,
+    "More has come than can be done",
+    "Nothing happened. Wait for Retry-After, then send the same request with the same key.",
+    "same_key",
+)
+
 
 # Reasons that any route may give.
 MISSING_FIELD = define_reason("missing_field", "This field is required.")

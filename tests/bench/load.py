@@ -17,7 +17,7 @@ from tests.bench.figures import BenchError, Run
 from tests.bench.seed import Merchant
 
 SCRIPT = Path(__file__).with_name("redeem.lua")
-_FIGURES = re.compile(r"^figures (\d+) (\d+) (\d+) (\d+)$", re.MULTILINE)
+_FIGURES = re.compile(r"^figures (\d+) (\d+) (\d+) (\d+) (\d+)$", re.MULTILINE)
 _STATUS = re.compile(rb"^kafang_http_requests_total\{(.*)\} (\S+)$", re.MULTILINE)
 
 
@@ -43,11 +43,46 @@ def zipf(merchants: Sequence[Merchant], exponent: float, slots: int = 100_000) -
     return [all_cards(m, weight) for m, weight in zip(merchants, weights, strict=True)]
 
 
+class Flood(Struct, frozen=True):
+    """What wrk counted: requests answered, of them not with a 201, and requests without an answer.
+
+    `max_s` is the longest time from sending to the answer.
+    """
+
+    stamp: str
+    seconds: float
+    requests: int
+    refused: int
+    lost: int
+    max_s: float
+
+
 async def measure(port: int, targets: Sequence[Target], connections: int, seconds: float) -> Run:
     """Redemptions answered with 201 per second; BenchError when anything else was answered."""
+    if find_wrk() is None:
+        return await _without_wrk(port, targets, connections, seconds)
+    flood = await run_wrk(port, targets, connections, seconds)
+    if flood.refused or flood.lost:
+        raise BenchError(
+            f"{flood.refused} of {flood.requests} answers were no 201, {flood.lost} requests lost "
+            f"their connection; since it started the server has answered {statuses(port)}"
+        )
+    # What was under way when wrk stopped may still have been done.
+    most = flood.requests + connections
+    return Run(flood.stamp, flood.requests / flood.seconds, flood.requests, most)
+
+
+async def run_wrk(
+    port: int,
+    targets: Sequence[Target],
+    connections: int,
+    seconds: float,
+    per_s: float | None = None,
+) -> Flood:
+    """As fast as the answers come, or in an open loop; BenchError where wrk is missing or fails."""
     wrk = find_wrk()
     if wrk is None:
-        return await _without_wrk(port, targets, connections, seconds)
+        raise BenchError("this needs wrk: install it")
     stamp = seed.new_stamp()
     lines = [f"{t.merchant.token} {t.first} {t.last} {t.weight}" for t in targets]
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="ascii") as file:
@@ -56,7 +91,7 @@ async def measure(port: int, targets: Sequence[Target], connections: int, second
         process = await asyncio.create_subprocess_exec(
             *(wrk, "-t", "1", "-c", str(connections), "-d", f"{round(seconds)}s"),
             *("--timeout", "30s", "-s", str(SCRIPT), f"http://127.0.0.1:{port}"),
-            *("--", file.name, stamp),
+            *("--", file.name, stamp, *([str(per_s)] if per_s else [])),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -69,14 +104,8 @@ async def measure(port: int, targets: Sequence[Target], connections: int, second
     found = _FIGURES.search(output)
     if process.returncode != 0 or found is None:
         raise BenchError(f"wrk failed:\n{output[-2000:]}")
-    requests, duration_us, refused, lost = (int(figure) for figure in found.groups())
-    if refused or lost:
-        raise BenchError(
-            f"{refused} of {requests} answers were no 201, {lost} requests lost their connection; "
-            f"since it started the server has answered {statuses(port)}"
-        )
-    # What was under way when wrk stopped may still have been done.
-    return Run(stamp, requests / duration_us * 1e6, requests, requests + connections)
+    requests, duration_us, refused, lost, max_us = (int(figure) for figure in found.groups())
+    return Flood(stamp, duration_us / 1e6, requests, refused, lost, max_us / 1e6)
 
 
 def statuses(port: int) -> str:

@@ -1,5 +1,6 @@
 """A small application of invented routes, to see what the kernel makes of requests."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,6 +52,8 @@ async def fill(call: Call, body: Fill) -> Answer:
         raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle")
     if body.note == "fault":
         raise RuntimeError("canary: the tap broke")
+    if body.note == "endless":
+        await asyncio.Event().wait()
     if body.note == "full":
         raise ProblemError(problems.UNAVAILABLE)
     answer = {"id": call.path["cup_id"], "size": body.size, "key": call.idempotency_key}
@@ -65,6 +68,18 @@ async def listing(call: Call, body: None) -> Answer:
 
 async def broken(_call: Call, _body: None) -> Answer:
     raise RuntimeError("canary: the shelf broke")
+
+
+async def endless(_call: Call, _body: None) -> Answer:
+    await asyncio.Event().wait()
+    raise AssertionError("nobody sets it")
+
+
+async def slow(_call: Call, _body: None) -> Answer:
+    done = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.2, done.set)
+    await done.wait()
+    return Answer(200, b"{}")
 
 
 async def sought(_call: Call, _body: Fill) -> Answer:
@@ -90,18 +105,22 @@ HANDLERS = [
     handler(FILLING, fill),
     handler(route("GET", "/v1/cups", "list_cups", query=Filter), listing),
     handler(route("GET", "/v1/cups/broken", "broken"), broken),
+    handler(route("GET", "/v1/cups/endless", "endless"), endless),
+    handler(route("GET", "/v1/cups/report", "slow", slow=True), slow),
     handler(route("POST", "/v1/cups/find", "find_cup", body=Fill, safe=True), sought),
     open_handler(route("GET", "/live", "live", scope=""), alive),
 ]
 
 
 @asynccontextmanager
-async def cup_client(short_cut: bool = False) -> AsyncIterator[httpx.AsyncClient]:
+async def cup_client(
+    short_cut: bool = False, serve_s: float | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, in the same loop, with the till's key."""
     app = Litestar(
         HANDLERS,
         exception_handlers=exception_handlers(),
-        state=State({"authenticate": authenticate}),
+        state=State({"authenticate": authenticate, "serve_s": serve_s}),
         openapi_config=None,
         logging_config=None,
     )

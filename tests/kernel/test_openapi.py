@@ -188,7 +188,7 @@ def test_an_error_names_its_codes(api: dict[str, Any]) -> None:
     assert answer["headers"].keys() == {"X-Request-Id", "Retry-After"}
     content = answer["content"]["application/problem+json"]
     assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
-    assert answer["x-codes"] == ["unavailable", "outcome_unknown"]
+    assert answer["x-codes"] == ["unavailable", "overloaded", "outcome_unknown"]
     example = api["components"]["examples"]["outcome_unknown"]["value"]
     assert (example["status"], example["outcome"], example["retry"]) == (503, "unknown", "same_key")
     assert "`unavailable`" in answer["description"]

@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from schemas.common import Account
 from schemas.redemptions import Line, LineRefund, RefundCreate, Source
 from schemas.templates import CardTemplateCreate
-from service.kernel import errors, http, paging, validation
+from service.kernel import errors, gate, http, paging, validation
 from service.kernel.auth import require_scope
 from service.kernel.coalescing import Member, OverloadedError
 from service.kernel.paging import encode_cursor
@@ -258,6 +258,11 @@ async def no_turn() -> None:
     raise TimeoutError
 
 
+async def no_place(_tenant: str) -> bool:
+    return False
+
+
+SHUT: Any = SimpleNamespace(wait=no_place)
 BUSY: Any = SimpleNamespace(acquire=no_turn, release=lambda: None)
 RP = "service.reports.operations"
 REPORTS: list[Case] = [
@@ -267,6 +272,7 @@ REPORTS: list[Case] = [
      lambda: reporting._past(LATER, pure.START, "as_of")),
     (f"{RP}._place", "invalid_request invalid_value",
      lambda: reporting._place(resumed(LATER), LATER)),
+    ("service.kernel.gate._wait", "overloaded", lambda: gate._wait(SHUT, "mer_1")),
     ("service.kernel.turns.in_turn", "unavailable", lambda: in_turn(BUSY, "busy").__aenter__()),
 ]  # fmt: skip
 

@@ -1,0 +1,181 @@
+"""The gate: how many requests are served at once, who waits, and who is turned away.
+
+A worker that takes whatever comes serves nobody in time once more comes than it can do: what it
+has begun piles up in front of everything new. So it serves a bounded number of requests at once.
+The others wait before anything is read of them but their tenant, and whoever got no place after
+`wait_s` is answered 503. Waiting is nearly free, and it slows down those who come too often: a
+client that is answered at once comes back at once.
+
+Tenants take turns for a place, one that has just begun to wait first, and none may have all of
+them: a merchant with far too many requests waits for its own.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from typing import NamedTuple, cast
+
+from litestar import Litestar
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from service.kernel import logs, metrics
+from service.kernel.ids import new_id
+from service.kernel.problems import OVERLOADED, ProblemError
+from service.kernel.replies import Reply, problem_reply
+
+TICK_S = 0.02
+# `Bearer kfk_test_`: what stands in front of the tenant in a credential (kernel/tokens.py).
+_TENANT = slice(16, 42)
+_lines = logs.Ration(1)
+
+
+class _Waiting(NamedTuple):
+    since: float
+    place: "asyncio.Future[bool]"
+
+
+class Gate:
+    """The places of one worker."""
+
+    def __init__(self, served_max: int, wait_s: float) -> None:
+        self._served_max = served_max
+        self._wait_s = wait_s
+        # There is always a place for somebody else.
+        self._tenant_max = max(1, served_max * 3 // 4)
+        self._served: dict[str, int] = {}
+        self._total = 0
+        self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
+        self._tick: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return sum(map(len, self._waiting.values()))
+
+    def enter(self, tenant: str) -> bool:
+        """Take a place, if there is one for this tenant; `leave` gives it back."""
+        if self._total >= self._served_max or not self._may(tenant) or tenant in self._waiting:
+            return False
+        self._take(tenant)
+        return True
+
+    async def wait(self, tenant: str) -> bool:
+        """Wait for a place; False when there was none in time."""
+        loop = asyncio.get_running_loop()
+        place: asyncio.Future[bool] = loop.create_future()
+        if tenant not in self._waiting:
+            self._waiting[tenant] = deque()
+            self._waiting.move_to_end(tenant, last=False)
+        self._waiting[tenant].append(_Waiting(loop.time(), place))
+        self._let_in()
+        if self._tick is None:
+            self._tick = loop.call_later(TICK_S, self._turn_away)
+        try:
+            return await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled() and place.result():
+                self.leave(tenant)
+            raise
+
+    def leave(self, tenant: str) -> None:
+        """Give a place back: who waits takes it."""
+        self._total -= 1
+        left = self._served[tenant] - 1
+        if left:
+            self._served[tenant] = left
+        else:
+            del self._served[tenant]
+        self._let_in()
+
+    def _may(self, tenant: str) -> bool:
+        return self._served.get(tenant, 0) < self._tenant_max
+
+    def _take(self, tenant: str) -> None:
+        self._total += 1
+        self._served[tenant] = self._served.get(tenant, 0) + 1
+
+    def _let_in(self) -> None:
+        while self._total < self._served_max:
+            tenant = next(filter(self._may, self._waiting), None)
+            if tenant is None:
+                return
+            place = self._waiting[tenant].popleft().place
+            self._next_turn(tenant)
+            if not place.done():  # its client may have gone
+                self._take(tenant)
+                place.set_result(True)
+
+    def _next_turn(self, tenant: str) -> None:
+        """The other tenants come first now."""
+        if self._waiting[tenant]:
+            self._waiting.move_to_end(tenant)
+        else:
+            del self._waiting[tenant]
+
+    def _turn_away(self) -> None:
+        """Answer whoever has waited long enough."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() - self._wait_s
+        for tenant in list(self._waiting):
+            waiting = self._waiting[tenant]
+            while waiting and waiting[0].since <= due:
+                place = waiting.popleft().place
+                if not place.done():
+                    place.set_result(False)
+            if not waiting:
+                del self._waiting[tenant]
+        self._tick = loop.call_later(TICK_S, self._turn_away) if self._waiting else None
+        metrics.set_waiting(self.waiting)
+
+
+def gated(served: ASGIApp, app: Litestar, open_paths: Iterable[str]) -> ASGIApp:
+    """The application behind its gate (`app.state.gate`).
+
+    Who watches the service asks on the open paths, and must be answered above all when it has too
+    much to do.
+    """
+    free = frozenset(open_paths)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP or scope["path"] in free:
+            await served(scope, receive, send)
+            return
+        gate = cast(Gate, app.state.gate)
+        tenant = _tenant(scope["headers"])
+        if not gate.enter(tenant):
+            try:
+                await _wait(gate, tenant)
+            except ProblemError as error:
+                await _turned_away(error)(scope, receive, send)
+                return
+        try:
+            await served(scope, receive, send)
+        finally:
+            gate.leave(tenant)
+
+    return serve
+
+
+def _tenant(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Whom a request names, believed: who names another one waits in that one's line.
+
+    What has no credential, or one of another form, is a tenant of its own.
+    """
+    for name, value in headers:
+        if name == b"authorization":
+            return value[_TENANT].decode("latin-1")
+    return ""
+
+
+async def _wait(gate: Gate, tenant: str) -> None:
+    """Wait for a place. Raises 503 when there was none in time."""
+    if not await gate.wait(tenant):
+        raise ProblemError(OVERLOADED)
+
+
+def _turned_away(error: ProblemError) -> Reply:
+    metrics.count_refusal(error.code.code)
+    if _lines.allows():
+        logs.log.warning(error.code.code, left_out=_lines.left_out())
+    return problem_reply(error, new_id("req"))
