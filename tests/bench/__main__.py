@@ -17,6 +17,7 @@ from tests.bench.bench import QUICK, Bench, Plan, say
 from tests.bench.export import export
 from tests.bench.figures import BenchError, Line
 from tests.bench.growth import growth
+from tests.bench.overload import neighbour, overload
 from tests.harness import server as servers
 
 MEASURES: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
@@ -25,6 +26,8 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "merchants": measures.merchants,
     "latency": measures.latency,
     "memory": measures.memory,
+    "overload": overload,
+    "neighbour": neighbour,
     "export": export,
     "growth": growth,
 }
@@ -67,7 +70,7 @@ def _chosen() -> Chosen:
     parser.add_argument("--growth", action="store_true", help="also a ledger of 10 M operations")
     parser.add_argument("--no-write", action="store_true", help="leave docs/performance.md alone")
     sizes = ["rounds", "seconds", "cards", "operations", "large_cards", "large_operations"]
-    sizes += ["soak_s", "export_operations"]
+    sizes += ["soak_s", "overload_s", "export_operations"]
     for size in sizes:
         parser.add_argument(f"--{size.replace('_', '-')}", type=int, metavar="N")
     arguments = parser.parse_args()

@@ -10,7 +10,7 @@ import random
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from msgspec import Struct
@@ -71,16 +71,17 @@ class Connection(asyncio.Protocol):
 
 
 class Requests:
-    """Redemptions of 1 minor unit from random cards of one merchant, each under its own key."""
+    """Redemptions of 1 minor unit from random cards of random merchants, each under its own key."""
 
-    def __init__(self, merchant: Merchant, cards: tuple[int, int]) -> None:
+    def __init__(self, merchants: Sequence[Merchant], cards: tuple[int, int]) -> None:
         self.stamp = seed.new_stamp()
         self.made = 0
         self._cards = cards
-        self._head = (
+        self._heads = [
             "POST /v1/redemptions HTTP/1.1\r\nHost: localhost\r\n"
             f"Authorization: Bearer {merchant.token}\r\nContent-Type: application/json\r\n"
-        )
+            for merchant in merchants
+        ]
 
     def next(self) -> bytes:
         """The next request."""
@@ -91,8 +92,8 @@ class Requests:
             f'{{"request_no":"{name}","amount":{{"value":1,"currency":"CNY"}},'
             f'"sources":[{{"card_number":"{number}"}}]}}'
         )
-        head = f"{self._head}Idempotency-Key: {name}\r\nContent-Length: {len(body)}\r\n\r\n"
-        return (head + body).encode("ascii")
+        head = f"Idempotency-Key: {name}\r\nContent-Length: {len(body)}\r\n\r\n"
+        return (random.choice(self._heads) + head + body).encode("ascii")
 
 
 class Latency(Struct, frozen=True):

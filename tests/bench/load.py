@@ -134,6 +134,6 @@ async def _without_wrk(
     if len(targets) > 1:
         raise BenchError("many merchants at once need wrk: install it")
     (target,) = targets
-    requests = client.Requests(target.merchant, (target.first, target.last))
+    requests = client.Requests([target.merchant], (target.first, target.last))
     count, took = await client.closed_loop(port, requests, connections, seconds)
     return Run(requests.stamp, count / took, count, count + connections)

@@ -102,10 +102,10 @@ async def latency(bench: Bench) -> list[Line]:
         say(f"  at {peaks[-1] / 2:,.0f}/s: p50 {middles[-1]:.1f} ms, p99 {tails[-1]:.1f} ms")
     return [
         rate_line(f"peak, {_connections(MANY)}", peaks),
-        Line("p50 at half of each round's peak", _ms(middles)),
+        Line("p50 at half of each round's peak", ms(middles)),
         Line(
             "p99 at half of each round's peak",
-            _ms(tails),
+            ms(tails),
             f"≤ {LATENCY_P99_MAX_MS:.0f} ms",
             median(tails) <= LATENCY_P99_MAX_MS,
         ),
@@ -115,7 +115,7 @@ async def latency(bench: Bench) -> list[Line]:
 async def _paced(bench: Bench, per_s: float, seconds: float) -> list[float]:
     """Seconds from when each request was due to its answer, sorted; all are in the ledger."""
     merchant = bench.merchant
-    requests = client.Requests(merchant, (0, merchant.cards - 1))
+    requests = client.Requests([merchant], (0, merchant.cards - 1))
     measured = await client.open_loop(bench.server.port, requests, MANY, per_s, seconds)
     gained = await seed.redeemed(bench.admin, [merchant], measured.stamp)
     if gained != len(measured.latencies):
@@ -127,7 +127,7 @@ def _told(rates: dict[str, Rate]) -> dict[str, Rate]:
     return {name: told(name, rate) for name, rate in rates.items()}
 
 
-def _ms(figures: list[float]) -> str:
+def ms(figures: list[float]) -> str:
     return f"{median(figures):.1f} ms ({min(figures):.1f} – {max(figures):.1f})"
 
 

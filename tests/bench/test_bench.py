@@ -68,7 +68,7 @@ async def test_a_count_that_the_ledger_denies_fails_the_run(
 
 
 async def test_open_loop_sends_at_its_own_pace(server: Server, merchant: Merchant) -> None:
-    requests = client.Requests(merchant, (0, 2))
+    requests = client.Requests([merchant], (0, 2))
     measured = await client.open_loop(server.port, requests, 4, 20.0, 1.0)
     assert len(measured.latencies) == requests.made == 20
     assert measured.latencies == sorted(measured.latencies)
@@ -78,7 +78,7 @@ async def test_open_loop_sends_at_its_own_pace(server: Server, merchant: Merchan
 async def test_open_loop_reports_a_refusal(server: Server, merchant: Merchant) -> None:
     stranger = replace(merchant, token=merchant.token[:-1])
     with pytest.raises(BenchError, match="401"):
-        await client.open_loop(server.port, client.Requests(stranger, (0, 2)), 4, 20.0, 1.0)
+        await client.open_loop(server.port, client.Requests([stranger], (0, 2)), 4, 20.0, 1.0)
 
 
 async def test_an_export_that_lacks_a_row_fails_the_run(
