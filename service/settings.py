@@ -47,7 +47,7 @@ class Settings(Struct, frozen=True):
     queue_max: Annotated[int, Meta(ge=1, le=100_000)] = 4096
     reader_connections: Annotated[int, Meta(ge=1, le=100)] = 8
     # Requests that a worker serves at once: enough to fill its batches, few enough that none of
-    # them waits long. The others wait for wait_s at most.
+    # them waits long. The others wait; after wait_s they begin to be turned away.
     served_max: Annotated[int, Meta(ge=4, le=10_000)] = 512
     wait_s: Annotated[float, Meta(gt=0, le=60)] = 2.0
     # No answer comes later than this, reports and closings of a day excepted.
@@ -101,8 +101,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     if problems:
         raise SettingsError("; ".join(problems))
     settings = msgspec.convert(given, Settings, strict=False)
-    if settings.deadline_s <= settings.wait_s:
-        raise SettingsError("KAFANG_DEADLINE_S: must be more than KAFANG_WAIT_S")
+    if settings.deadline_s < 2 * settings.wait_s:
+        raise SettingsError("KAFANG_DEADLINE_S: must be at least twice KAFANG_WAIT_S")
     return settings
 
 

@@ -3,8 +3,9 @@
 A worker that takes whatever comes serves nobody in time once more comes than it can do: what it
 has begun piles up in front of everything new. So it serves a bounded number of requests at once.
 The others wait before anything is read of them but their tenant, and whoever got no place after
-`wait_s` is answered 503. Waiting is nearly free, and it slows down those who come too often: a
-client that is answered at once comes back at once.
+`wait_s` is answered 503. Waiting is nearly free; a refusal costs a third of a redemption, and its
+client comes back at once. So only so many are refused in a second, and a large crowd waits longer:
+until half of the time is over in which each must be answered.
 
 Tenants take turns for a place, one that has just begun to wait first, and none may have all of
 them: a merchant with far too many requests waits for its own.
@@ -13,18 +14,21 @@ them: a merchant with far too many requests waits for its own.
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from service.kernel import logs, metrics
+from service.kernel.http import DUE
 from service.kernel.ids import new_id
 from service.kernel.problems import OVERLOADED, ProblemError
 from service.kernel.replies import Reply, problem_reply
 
 TICK_S = 0.02
+# Of a worker: a tenth of a core goes into refusing.
+REFUSALS_PER_S = 1000
 # `Bearer kfk_test_`: what stands in front of the tenant in a credential (kernel/tokens.py).
 _TENANT = slice(16, 42)
 _lines = logs.Ration(1)
@@ -38,7 +42,8 @@ class _Waiting(NamedTuple):
 class Gate:
     """The places of one worker."""
 
-    def __init__(self, served_max: int, wait_s: float) -> None:
+    def __init__(self, served_max: int, wait_s: float, deadline_s: float) -> None:
+        self.deadline_s = deadline_s
         self._served_max = served_max
         self._wait_s = wait_s
         # There is always a place for somebody else.
@@ -47,6 +52,7 @@ class Gate:
         self._total = 0
         self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._tick: asyncio.TimerHandle | None = None
+        self._ticked_at = 0.0
 
     @property
     def waiting(self) -> int:
@@ -55,7 +61,7 @@ class Gate:
 
     def enter(self, tenant: str) -> bool:
         """Take a place, if there is one for this tenant; `leave` gives it back."""
-        if self._total >= self._served_max or not self._may(tenant) or tenant in self._waiting:
+        if self._total >= self._served_max or not self._may(tenant):
             return False
         self._take(tenant)
         return True
@@ -70,6 +76,7 @@ class Gate:
         self._waiting[tenant].append(_Waiting(loop.time(), place))
         self._let_in()
         if self._tick is None:
+            self._ticked_at = loop.time()
             self._tick = loop.call_later(TICK_S, self._turn_away)
         try:
             return await place
@@ -114,19 +121,26 @@ class Gate:
             del self._waiting[tenant]
 
     def _turn_away(self) -> None:
-        """Answer whoever has waited long enough."""
+        """Answer those who have waited long enough, as many as may be refused since last time."""
         loop = asyncio.get_running_loop()
-        due = loop.time() - self._wait_s
+        now = loop.time()
+        ration = REFUSALS_PER_S * (now - self._ticked_at)
+        self._ticked_at = now
         for tenant in list(self._waiting):
             waiting = self._waiting[tenant]
-            while waiting and waiting[0].since <= due:
+            while waiting and self._is_due(now - waiting[0].since, ration > 0):
                 place = waiting.popleft().place
                 if not place.done():
                     place.set_result(False)
+                    ration -= 1
             if not waiting:
                 del self._waiting[tenant]
         self._tick = loop.call_later(TICK_S, self._turn_away) if self._waiting else None
         metrics.set_waiting(self.waiting)
+
+    def _is_due(self, waited_s: float, may_refuse: bool) -> bool:
+        """Whether it is time to refuse; half of the time is left to those who are let in."""
+        return waited_s >= (self._wait_s if may_refuse else self.deadline_s / 2)
 
 
 def gated(served: ASGIApp, app: Litestar, open_paths: Iterable[str]) -> ASGIApp:
@@ -142,6 +156,7 @@ def gated(served: ASGIApp, app: Litestar, open_paths: Iterable[str]) -> ASGIApp:
             await served(scope, receive, send)
             return
         gate = cast(Gate, app.state.gate)
+        cast(dict[str, Any], scope)[DUE] = asyncio.get_running_loop().time() + gate.deadline_s
         tenant = _tenant(scope["headers"])
         if not gate.enter(tenant):
             try:

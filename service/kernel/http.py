@@ -33,6 +33,8 @@ from service.kernel.replies import JSON, Reply, reply, request_id_of
 BODY_MAX_BYTES = 2**20
 REPLAYED = {"Idempotent-Replayed": "true"}
 KEY_LENGTH = range(8, 129)
+# When a request must be answered, by the loop's clock; in its scope (kernel/gate.py).
+DUE = "kafang.due"
 
 
 class Answer(NamedTuple):
@@ -189,9 +191,9 @@ def _mounted(declared: Route, serve: Serve) -> HTTPRouteHandler:
 
     async def answer(scope: Scope, receive: Receive) -> Reply:
         started = perf_counter()
-        limit_s = None if declared.slow else scope["litestar_app"].state.get("serve_s")
+        due = None if declared.slow else cast(Mapping[str, Any], scope).get(DUE)
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout_at(due):
                 reply = await serve(scope, receive)
         except Exception as error:
             reply = error_reply(error, scope, _effect(declared))

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import asyncpg
 import httpx
@@ -17,6 +17,7 @@ from schemas.problems import Problem
 from service.kernel import http, problems, tokens
 from service.kernel.auth import Credential
 from service.kernel.errors import exception_handlers
+from service.kernel.gate import Gate, gated
 from service.kernel.http import Answer, Call, Route, handler, open_handler
 from service.kernel.ids import new_id
 from service.kernel.problems import ProblemError
@@ -114,18 +115,21 @@ HANDLERS = [
 
 @asynccontextmanager
 async def cup_client(
-    short_cut: bool = False, serve_s: float | None = None
+    short_cut: bool = False, limit_s: float | None = None
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, in the same loop, with the till's key."""
     app = Litestar(
         HANDLERS,
         exception_handlers=exception_handlers(),
-        state=State({"authenticate": authenticate, "serve_s": serve_s}),
+        state=State({"authenticate": authenticate}),
         openapi_config=None,
         logging_config=None,
     )
-    asgi = http.directly(app) if short_cut else app
-    transport = httpx.ASGITransport(app=cast(Any, asgi), raise_app_exceptions=False)
+    asgi: Any = http.directly(app) if short_cut else app
+    if limit_s is not None:
+        app.state.gate = Gate(4, limit_s / 2, limit_s)
+        asgi = gated(asgi, app, [])
+    transport = httpx.ASGITransport(app=asgi, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {TILL_KEY}"}
     async with httpx.AsyncClient(
         transport=transport, base_url="http://cups", headers=headers

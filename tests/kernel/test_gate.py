@@ -15,11 +15,15 @@ from hypothesis import strategies as st
 
 from schemas.problems import Problem
 from service.kernel import metrics
-from service.kernel.gate import Gate, gated
+from service.kernel.gate import REFUSALS_PER_S, Gate, gated
 from tests.kernel import cups
 from tests.kernel.cups import problem
 
 SOON_S, LONG_S = 0.05, 60.0
+
+
+def gate_of(served_max: int, wait_s: float) -> Gate:
+    return Gate(served_max, wait_s, 3 * wait_s)
 
 
 def waiting(gate: Gate, tenant: str) -> "asyncio.Task[bool]":
@@ -40,7 +44,7 @@ async def until_waiting(gate: Gate, count: int) -> None:
 
 
 async def test_a_place_that_is_left_goes_to_who_has_waited_longest() -> None:
-    gate = Gate(1, LONG_S)
+    gate = gate_of(1, LONG_S)
     assert gate.enter("a")
     first, second = waiting(gate, "a"), waiting(gate, "a")
     await until_waiting(gate, 2)
@@ -52,7 +56,7 @@ async def test_a_place_that_is_left_goes_to_who_has_waited_longest() -> None:
 
 
 async def test_who_waits_is_not_overtaken_by_who_comes() -> None:
-    gate = Gate(1, LONG_S)
+    gate = gate_of(1, LONG_S)
     assert gate.enter("a")
     first = waiting(gate, "a")
     await until_waiting(gate, 1)
@@ -62,14 +66,14 @@ async def test_who_waits_is_not_overtaken_by_who_comes() -> None:
 
 
 async def test_no_tenant_has_all_places() -> None:
-    gate = Gate(8, LONG_S)
+    gate = gate_of(8, LONG_S)
     taken = sum(gate.enter("greedy") for _ in range(8))
     assert taken == 6
     assert [gate.enter("other"), gate.enter("other"), gate.enter("other")] == [True, True, False]
 
 
 async def test_tenants_take_turns_and_who_is_new_comes_first() -> None:
-    gate = Gate(4, LONG_S)
+    gate = gate_of(4, LONG_S)
     assert [gate.enter(tenant) for tenant in ("greedy", "greedy", "other", "other")] == [True] * 4
     order: list[str] = []
 
@@ -88,7 +92,7 @@ async def test_tenants_take_turns_and_who_is_new_comes_first() -> None:
 
 
 async def test_who_gets_no_place_in_time_is_turned_away() -> None:
-    gate = Gate(1, SOON_S)
+    gate = gate_of(1, SOON_S)
     assert gate.enter("a")
     assert not await gate.wait("a")
     assert gate.waiting == 0
@@ -96,10 +100,29 @@ async def test_who_gets_no_place_in_time_is_turned_away() -> None:
     assert gate.enter("a")
 
 
+async def test_only_so_many_are_turned_away_in_a_second() -> None:
+    """A large crowd waits longer, until half of the time is over in which each must be answered."""
+    loop = asyncio.get_running_loop()
+    wait_s, deadline_s = 0.1, 2.0
+    gate = Gate(1, wait_s, deadline_s)
+    assert gate.enter("a")
+    began = loop.time()
+
+    async def one() -> float:
+        assert not await gate.wait("a")
+        return loop.time() - began
+
+    crowd = 2 * REFUSALS_PER_S
+    waited = sorted(await asyncio.gather(*(one() for _ in range(crowd))))
+    assert waited[0] >= wait_s
+    assert sum(each < deadline_s / 2 for each in waited) <= REFUSALS_PER_S * deadline_s / 2
+    assert waited[-1] < deadline_s
+
+
 async def test_the_number_that_waits_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
     monkeypatch.setattr(metrics, "set_waiting", told.append)
-    gate = Gate(1, SOON_S)
+    gate = gate_of(1, SOON_S)
     assert gate.enter("a")
     assert not any(await asyncio.gather(gate.wait("a"), gate.wait("b")))
     assert told[0] == 2
@@ -107,7 +130,7 @@ async def test_the_number_that_waits_is_counted(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_client_that_leaves_takes_no_place() -> None:
-    gate = Gate(1, LONG_S)
+    gate = gate_of(1, LONG_S)
     assert gate.enter("a")
     gone, patient = waiting(gate, "a"), waiting(gate, "a")
     await until_waiting(gate, 2)
@@ -118,7 +141,7 @@ async def test_a_client_that_leaves_takes_no_place() -> None:
 
 
 async def test_a_client_that_leaves_as_its_turn_comes_gives_the_place_on() -> None:
-    gate = Gate(1, LONG_S)
+    gate = gate_of(1, LONG_S)
     assert gate.enter("a")
     gone, patient = waiting(gate, "a"), waiting(gate, "a")
     await until_waiting(gate, 2)
@@ -145,7 +168,7 @@ def test_places_are_neither_lost_nor_made(
 
 async def _walk(served_max: int, steps: list[tuple[str, str]], pick: random.Random) -> None:
     """Never too many, and nobody waits for a place that it could have."""
-    gate = Gate(served_max, LONG_S)
+    gate = gate_of(served_max, LONG_S)
     served: list[str] = []
     tasks: dict[asyncio.Task[bool], str] = {}
 
@@ -214,7 +237,7 @@ def key_of(tenant: str) -> dict[str, str]:
 
 
 async def test_turned_away_is_a_problem_that_says_when_to_come_again() -> None:
-    shop = Shop(Gate(1, SOON_S))
+    shop = Shop(gate_of(1, SOON_S))
     async with client_of(shop) as client:
         first = asyncio.ensure_future(client.post("/v1/redemptions", headers=key_of("a")))
         await until(lambda: shop.served > 0)
@@ -237,7 +260,7 @@ async def test_turned_away_is_a_problem_that_says_when_to_come_again() -> None:
 
 async def test_a_tenant_is_told_from_its_key_and_strangers_are_one() -> None:
     """A crowd of one tenant, or of nobody, leaves places for another."""
-    shop = Shop(Gate(4, LONG_S))
+    shop = Shop(gate_of(4, LONG_S))
     async with client_of(shop) as client:
         crowd = [asyncio.ensure_future(client.get("/x", headers=key_of("a"))) for _ in range(8)]
         await until(lambda: shop.served >= 3)
@@ -259,11 +282,11 @@ Send = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
     ids=["reading", "writing"],
 )
 async def test_what_takes_too_long_is_answered_in_time(send: Send, outcome: str) -> None:
-    async with cups.cup_client(serve_s=SOON_S) as client:
+    async with cups.cup_client(limit_s=SOON_S) as client:
         told = problem(await send(client))
     assert (told.status, told.outcome, told.retry) == (503, outcome, "same_key")
 
 
 async def test_what_has_bounds_of_its_own_is_left_alone() -> None:
-    async with cups.cup_client(serve_s=SOON_S) as client:
+    async with cups.cup_client(limit_s=SOON_S) as client:
         assert (await client.get("/v1/cups/report")).status_code == 200
