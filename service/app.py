@@ -88,6 +88,7 @@ def openapi_text() -> str:
 
 def serve() -> ASGIApp:
     """What the server's workers run: the application, with its short cut."""
+    logs.own_process()
     return directly(create_app())
 
 

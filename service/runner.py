@@ -20,7 +20,7 @@ from granian.server.common import AbstractServer
 from msgspec import Struct
 
 from service import demo_tenant
-from service.kernel import database, embedded, embedded_backup
+from service.kernel import database, embedded, embedded_backup, logs
 from service.kernel.metrics import MULTIPROCESS_DIR
 from service.kernel.migrations import migrate, pending
 from service.settings import (
@@ -33,6 +33,8 @@ from service.settings import (
 
 BACKLOG = 2048
 PORT_PATIENCE_S = 3.0
+# The server's own lines go where all go: the root's handler, which kernel/logs.py sets up.
+SERVER_LOGGERS = {"loggers": {"_granian": {"handlers": [], "propagate": True}}}
 # How often in so many seconds the workers may be started over before the service gives up.
 STARTS_MAX, STARTS_WITHIN_S = 3, 60.0
 
@@ -106,6 +108,7 @@ async def prepare_schema(urls: Urls) -> None:
 
 def run(_: argparse.Namespace, settings: Settings) -> None:
     """Serve until Ctrl-C or SIGTERM; leave no process behind."""
+    logs.configure(settings.log_level)
     asyncio.run(_require_free_port(settings))
     settings = with_kept_secret(settings)
     with (
@@ -200,5 +203,6 @@ def _granian(settings: Settings) -> AbstractServer[Any]:
         backlog=BACKLOG,
         respawn_failed_workers=True,
         log_access=False,
+        log_dictconfig=SERVER_LOGGERS,
         workers_kill_timeout=10,
     )

@@ -150,7 +150,7 @@ class Writer:
                     await self._isolate(lane, merchant_id, members, error, deadline)
 
     def _lose(self, lane: int, error: BaseException) -> None:
-        log.warning("connection of lane %d lost: %r", lane, error)
+        log.warning("connection of lane %d lost: %s", lane, error)
         metrics.count_retry("connection_lost")
         self._connections.drop(lane)
 
