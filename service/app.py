@@ -29,7 +29,7 @@ import service.top_ups.routes
 from service import demo_tenant, health
 from service.docs import pages as docs
 from service.error_codes import operations as error_codes
-from service.kernel import database, errors, logs, metrics, openapi, orphan
+from service.kernel import database, errors, logs, metrics, openapi, orphan, tracing
 from service.kernel.auth import Credential
 from service.kernel.http import BODY_MAX_BYTES, Route, directly
 from service.kernel.tokens import Token
@@ -166,14 +166,16 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "pages": docs.pages(codes, _to_try_out(contract, settings)),
         }
     )
+    tracing.start(VERSION)
     _calm_collector()
     flushing = asyncio.create_task(metrics.keep_flushing())
     try:
         yield
     finally:
-        flushing.cancel()
         await writer.close()
         await pool.close()
+        await tracing.stop()
+        flushing.cancel()
 
 
 def _calm_collector() -> None:

@@ -20,7 +20,7 @@ from granian.server.common import AbstractServer
 from msgspec import Struct
 
 from service import demo_tenant
-from service.kernel import database, embedded, embedded_backup, logs
+from service.kernel import database, embedded, embedded_backup, logs, tracing
 from service.kernel.metrics import MULTIPROCESS_DIR
 from service.kernel.migrations import migrate, pending
 from service.settings import (
@@ -109,6 +109,7 @@ async def prepare_schema(urls: Urls) -> None:
 def run(_: argparse.Namespace, settings: Settings) -> None:
     """Serve until Ctrl-C or SIGTERM; leave no process behind."""
     logs.configure(settings.log_level)
+    tracing.check()
     asyncio.run(_require_free_port(settings))
     settings = with_kept_secret(settings)
     with (

@@ -37,6 +37,8 @@ def error_reply(error: Exception, scope: Scope, effect: Effect) -> Reply:
     """The answer for any exception; an unforeseen one is logged with its trace, never shown."""
     problem = _problem(error, scope, effect)
     metrics.count_refusal(problem.code.code)
+    if (trace := scope["state"].get("trace")) is not None:
+        trace.refused(problem.code.code)
     return problem_reply(problem, request_id_of(scope))
 
 

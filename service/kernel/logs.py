@@ -97,6 +97,7 @@ def log_request(
     seconds: float,
     request_id: str,
     credential: Credential | None,
+    trace_id: str | None = None,
 ) -> None:
     """One line for a finished request, if it is wanted."""
     left_out = 0
@@ -114,6 +115,7 @@ def log_request(
         request_id=request_id,
         merchant_id=credential.merchant_id if credential else None,
         api_key_id=credential.api_key_id if credential else None,
+        **({"trace_id": trace_id} if trace_id else {}),
         **({"left_out": left_out} if left_out else {}),
     )
 

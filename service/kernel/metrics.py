@@ -89,6 +89,7 @@ _batch_size = Spread("kafang_batch_size", "Commands in one commit.", SIZES)
 _commit_seconds = Spread("kafang_commit_seconds", "Time of one commit.", SECONDS)
 _misses = Tally("kafang_misses", "Commands decided again on newer state.")
 _retries = Tally("kafang_retries", "Batches sent again after a database error.", "reason")
+_spans = Tally("kafang_spans", "Spans of tracing, by what became of them.", "outcome")
 _all = (
     _requests,
     _seconds,
@@ -98,6 +99,7 @@ _all = (
     _commit_seconds,
     _misses,
     _retries,
+    _spans,
 )
 _queued = 0
 
@@ -132,6 +134,11 @@ def count_misses(commands: int) -> None:
 def count_retry(reason: str) -> None:
     """One batch sent again; `reason` is a class of database errors, never its text."""
     _retries.waiting[(reason,)] += 1
+
+
+def count_spans(outcome: str, spans: int) -> None:
+    """Spans `sent`, `lost` (the collector didn't take them) or `dropped` (too many waited)."""
+    _spans.waiting[(outcome,)] += spans
 
 
 def set_queue_length(commands: int) -> None:
