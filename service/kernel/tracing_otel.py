@@ -10,6 +10,7 @@ what the collector doesn't take (`kafang_spans_total`).
 """
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -136,6 +137,8 @@ class Telemetry:
     """What makes traces and has them sent."""
 
     def __init__(self, version: str) -> None:
+        # A collector that is away: a line for each batch that was lost, none for each new try.
+        logging.getLogger("opentelemetry").setLevel(logging.ERROR)
         self._exporter = _Counted(OTLPSpanExporter(), asyncio.get_running_loop())
         self._provider = TracerProvider(resource=_resource(version), shutdown_on_exit=False)
         self._provider.add_span_processor(_Bounded(self._exporter))

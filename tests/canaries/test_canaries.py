@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.canaries.drive import Driven, drive
+from tests.harness import collector as collectors
 from tests.harness import server as servers
 from tests.harness.server import ROOT
 
-LEVEL = {"KAFANG_LOG_LEVEL": "debug"}
+LOUD = {"KAFANG_LOG_LEVEL": "debug", "OTEL_TRACES_SAMPLER": "always_on"}
 # What is taken out of the twin, by file: a text and what stands in its place.
 BROKEN: dict[str, list[tuple[str, str]]] = {
     "service/kernel/redaction.py": [
@@ -29,12 +30,18 @@ BROKEN: dict[str, list[tuple[str, str]]] = {
     "service/kernel/http.py": [
         ("metrics.count_request(declared.operation_id,", 'metrics.count_request(scope["path"],'),
     ],
+    "service/kernel/tracing_otel.py": [
+        ('"url.scheme": "http"', '"http.request.header": str(list(headers))'),
+    ],
 }
 
 
-def run(settings: Mapping[str, str], cwd: Path = ROOT) -> tuple[Driven, dict[str, str]]:
+def run(cwd: Path = ROOT) -> tuple[Driven, dict[str, str]]:
     """Drive a fresh service; what came out of it, by channel."""
-    with servers.running({**LEVEL, **settings}, cwd) as server:
+    with (
+        collectors.running() as collector,
+        servers.running({**LOUD, **collector.settings}, cwd) as server,
+    ):
         driven = asyncio.run(drive(server))
         with urllib.request.urlopen(f"{server.base_url}/metrics") as answer:  # noqa: S310
             metrics = answer.read().decode()
@@ -46,6 +53,7 @@ def run(settings: Mapping[str, str], cwd: Path = ROOT) -> tuple[Driven, dict[str
             "output": server.log.read_text("utf-8", "replace"),
             "database": (postgres.data_dir / "server.log").read_text("utf-8", "replace"),
             "metrics": metrics,
+            "traces": "\n".join(body.decode("utf-8", "replace") for body in collector.raw),
         }
     return driven, written
 
@@ -74,7 +82,7 @@ def _twin(tmp_path: Path) -> Path:
 
 
 def test_no_canary_leaves() -> None:
-    driven, written = run({})
+    driven, written = run()
     assert driven.statuses >= {200, 201, 400, 401, 404, 405, 409, 415, 422, 500}
     assert "UniqueViolationError" not in written["output"], "a number is drawn again in silence"
     for told in ("CheckViolationError 23514", "UndefinedColumnError 42703", '"unforeseen"'):
@@ -82,10 +90,12 @@ def test_no_canary_leaves() -> None:
     for told in ("card_number_unique", "refused", "terminating connection", "lock timeout"):
         assert told in written["database"], "it must have met what could quote a number"
     assert all(json.loads(line) for line in written["output"].splitlines() if line[:1] == "{")
+    for told in ("ledger.batch", "POST /v1/redemptions", "CheckViolationError"):
+        assert told in written["traces"]
     assert leaks(driven, written) == {channel: [] for channel in written}
 
 
 def test_without_redaction_they_leave_through_every_channel(twin: Path) -> None:
-    driven, written = run({}, cwd=twin)
+    driven, written = run(twin)
     found = leaks(driven, written)
     assert [channel for channel in written if not found[channel]] == []
