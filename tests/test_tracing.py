@@ -180,10 +180,11 @@ async def test_a_refusal_and_a_fault_say_why(
         "both",
     )
     told = [collector.of_trace(trace_id)[name] for trace_id in (refused, malformed)]
-    names = ("http.response.status_code", "kafang.refusal_code")
+    names = ("http.response.status_code", "kafang.refusal_code", "kafang.refusal_reasons")
     assert [tuple(span.facts[name] for name in names) for span in told] == [
-        (409, "redemption_refused"), (400, "invalid_request"),
-    ]  # fmt: skip
+        (409, "redemption_refused", ["insufficient_balance"]),
+        (400, "invalid_request", ["invalid_value"]),
+    ]
     assert not any(span.failed for span in told), "a refusal is no fault of the server"
 
 

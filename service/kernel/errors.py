@@ -36,9 +36,10 @@ _BY_STATUS: dict[int, Code] = {
 def error_reply(error: Exception, scope: Scope, effect: Effect) -> Reply:
     """The answer for any exception; an unforeseen one is logged with its trace, never shown."""
     problem = _problem(error, scope, effect)
-    metrics.count_refusal(problem.code.code)
+    reasons = tuple(dict.fromkeys(reason.code for reason in problem.reasons))
+    metrics.count_refusal(problem.code.code, reasons)
     if (trace := scope["state"].get("trace")) is not None:
-        trace.refused(problem.code.code)
+        trace.refused(problem.code.code, reasons)
     return problem_reply(problem, request_id_of(scope))
 
 

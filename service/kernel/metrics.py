@@ -85,6 +85,7 @@ _requests = Tally("kafang_http_requests", "HTTP requests answered.", "route", "s
 _seconds = Spread("kafang_http_request_seconds", "Time to an answer.", SECONDS, "route")
 _operations = Tally("kafang_operations", "Operations settled.", "kind", "outcome")
 _refusals = Tally("kafang_refusals", "Answers of 4xx and 5xx, by problem code.", "code")
+_reasons = Tally("kafang_refusal_reasons", "Reasons of those answers, by code.", "reason")
 _batch_size = Spread("kafang_batch_size", "Commands in one commit.", SIZES)
 _commit_seconds = Spread("kafang_commit_seconds", "Time of one commit.", SECONDS)
 _misses = Tally("kafang_misses", "Commands decided again on newer state.")
@@ -95,6 +96,7 @@ _all = (
     _seconds,
     _operations,
     _refusals,
+    _reasons,
     _batch_size,
     _commit_seconds,
     _misses,
@@ -115,9 +117,11 @@ def count_operation(kind: str, outcome: str) -> None:
     _operations.waiting[kind, outcome] += 1
 
 
-def count_refusal(code: str) -> None:
-    """One problem answered."""
+def count_refusal(code: str, reasons: tuple[str, ...] = ()) -> None:
+    """One problem answered, with the codes of its reasons, each once."""
     _refusals.waiting[(code,)] += 1
+    for reason in reasons:
+        _reasons.waiting[(reason,)] += 1
 
 
 def count_batch(size: int, commit_seconds: float) -> None:

@@ -39,8 +39,8 @@ class Trace(Protocol):
     def queued(self) -> None:
         """It waits for a batch from now on."""
 
-    def refused(self, code: str) -> None:
-        """Its answer is a problem of this code."""
+    def refused(self, code: str, reasons: tuple[str, ...]) -> None:
+        """Its answer is a problem of this code, for reasons of these codes."""
 
     def end(self, status: int, request_id: str, merchant_id: str | None) -> None:
         """It is answered."""

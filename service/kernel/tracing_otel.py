@@ -56,12 +56,13 @@ def _harmless(work: Callable[P, T]) -> Callable[P, T | None]:
 class Request:
     """The recorded trace of one request."""
 
-    __slots__ = ("code", "queued_ns", "span")
+    __slots__ = ("code", "queued_ns", "reasons", "span")
 
     def __init__(self, span: Span) -> None:
         self.span = span
         self.queued_ns = 0
         self.code = ""
+        self.reasons: tuple[str, ...] = ()
 
     @property
     def trace_id(self) -> str:
@@ -72,9 +73,10 @@ class Request:
         """It waits for a batch from now on."""
         self.queued_ns = time_ns()
 
-    def refused(self, code: str) -> None:
-        """Its answer is a problem of this code."""
+    def refused(self, code: str, reasons: tuple[str, ...]) -> None:
+        """Its answer is a problem of this code, for reasons of these codes."""
         self.code = code
+        self.reasons = reasons
 
     @_harmless
     def end(self, status: int, request_id: str, merchant_id: str | None) -> None:
@@ -87,6 +89,7 @@ class Request:
             facts["kafang.merchant_id"] = merchant_id
         if self.code:
             facts["kafang.refusal_code"] = self.code
+            facts["kafang.refusal_reasons"] = self.reasons
         if status >= 500:
             facts["error.type"] = self.code or str(status)
             self.span.set_status(Status(StatusCode.ERROR))

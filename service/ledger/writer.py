@@ -335,9 +335,9 @@ def _count(command: Command, answer: Answer) -> None:
         outcome = "accepted" if answer.status < 300 else "refused"
         metrics.count_operation(kind, "replayed" if answer.replayed else outcome)
         if answer.code:
-            metrics.count_refusal(answer.code)
+            metrics.count_refusal(answer.code, answer.reasons)
             if command.trace is not None:
-                command.trace.refused(answer.code)
+                command.trace.refused(answer.code, answer.reasons)
 
 
 def _now() -> float:

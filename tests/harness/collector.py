@@ -74,7 +74,12 @@ def _span(span: Any, resource: dict[str, Any]) -> Span:
 
 
 def _facts(attributes: Any) -> dict[str, Any]:
-    return {fact.key: getattr(fact.value, fact.value.WhichOneof("value")) for fact in attributes}
+    return {fact.key: _value(fact.value) for fact in attributes}
+
+
+def _value(value: Any) -> Any:
+    found = getattr(value, value.WhichOneof("value"))
+    return list(map(_value, found.values)) if value.HasField("array_value") else found
 
 
 @contextmanager
