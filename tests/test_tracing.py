@@ -24,6 +24,7 @@ from tests.harness.client import Client
 from tests.harness.collector import Collector, Span
 from tests.harness.server import ROOT, Server
 from tests.harness.tenant import Tenant, TestCard
+from tests.kernel import cups
 
 PATIENCE_S = 20.0
 SERVER, CLIENT, INTERNAL = 2, 3, 1
@@ -286,6 +287,32 @@ async def test_what_waits_is_sent_at_the_end() -> None:
             assert len([s for s in collector.spans if s.name == "POST /v1/redemptions"]) == 3
 
 
+async def test_a_fault_in_tracing_is_no_fault_of_the_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Broken:
+        def start_span(self, *_: Any, **__: Any) -> Any:
+            raise RuntimeError("no span today")
+
+    for name, value in ENDPOINT.items():
+        monkeypatch.setenv(name, value)
+    tracing.start("0")
+    try:
+        source: Any = tracing.source
+        async with cups.cup_client() as client:
+            assert (await cups.post(client, traceparent=parent_of("1" * 32))).status_code == 201
+            whole = source.begin(
+                "POST", "/x", "x", [(b"traceparent", parent_of("1" * 32).encode())]
+            )
+            monkeypatch.setattr(source, "_tracer", Broken())
+            assert (await cups.post(client, traceparent=parent_of("1" * 32))).status_code == 201
+        with source.attempt([("mer_1", [whole])], locked=False, retry=0) as attempt:
+            attempt.did("read")
+        assert attempt is tracing.UNTRACED
+    finally:
+        await tracing.stop()
+
+
 OFF = """
 import asyncio, sys
 from service import app, runner
@@ -337,3 +364,22 @@ def test_a_missing_extra_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(TracingError, match=r"install kafang\[otel\]"):
         tracing.check(ENDPOINT)
     tracing.check({})
+
+
+async def test_one_in_a_hundred_is_recorded_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def recorded(requests: int = 3_000) -> int:
+        tracing.start("0")
+        try:
+            source: Any = tracing.source
+            return sum(source.begin("GET", "/x", "x", []) is not None for _ in range(requests))
+        finally:
+            await tracing.stop()
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", ENDPOINT["OTEL_EXPORTER_OTLP_ENDPOINT"])
+    assert 5 < await recorded() < 80
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
+    assert 1_200 < await recorded() < 1_800
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
+    assert await recorded(100) == 100

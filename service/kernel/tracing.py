@@ -20,7 +20,7 @@ PROTOCOL = "http/protobuf"
 SAMPLER, SAMPLER_ARG = "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"
 WHOLE_NUMBERS = ("OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE")
 # One request in a hundred, and every one whose caller traces it.
-DEFAULT_SAMPLER, DEFAULT_RATIO = "parentbased_traceidratio", "0.01"
+DEFAULT_SAMPLER, DEFAULT_RATIO = "parentbased_traceidratio", 0.01
 _PLAIN_SAMPLERS = ("always_on", "always_off", "traceidratio")
 SAMPLERS = (*_PLAIN_SAMPLERS, *(f"parentbased_{name}" for name in _PLAIN_SAMPLERS))
 
@@ -134,9 +134,6 @@ def start(version: str) -> None:
     if is_wanted():
         from service.kernel import tracing_otel  # only now: off, the library is not imported
 
-        if not os.environ.get(SAMPLER):
-            os.environ[SAMPLER] = DEFAULT_SAMPLER
-            os.environ[SAMPLER_ARG] = os.environ.get(SAMPLER_ARG) or DEFAULT_RATIO
         source = tracing_otel.Telemetry(version)
 
 

@@ -24,6 +24,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -143,7 +144,7 @@ class Telemetry:
         # A collector that is away: a line for each batch that was lost, none for each new try.
         logging.getLogger("opentelemetry").setLevel(logging.ERROR)
         self._exporter = _Counted(OTLPSpanExporter(), asyncio.get_running_loop())
-        self._provider = TracerProvider(resource=_resource(version), shutdown_on_exit=False)
+        self._provider = TracerProvider(_sampler(), _resource(version), shutdown_on_exit=False)
         self._provider.add_span_processor(_Bounded(self._exporter))
         self._tracer = self._provider.get_tracer("kafang", version)
         self._continued = TraceContextTextMapPropagator()
@@ -221,6 +222,14 @@ class Telemetry:
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 await done.wait()
+
+
+def _sampler() -> Sampler | None:
+    """Ours where the environment names none; None: as it says."""
+    if os.environ.get(tracing.SAMPLER):
+        return None
+    ratio = float(os.environ.get(tracing.SAMPLER_ARG) or tracing.DEFAULT_RATIO)
+    return ParentBased(TraceIdRatioBased(ratio))
 
 
 def _resource(version: str) -> Resource:
