@@ -3,12 +3,13 @@
 import asyncio
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import asyncpg
 import msgspec
@@ -17,13 +18,24 @@ from msgspec import Meta, Struct
 
 import service.app  # noqa: F401  # defines every Struct of the wire
 from schemas.common import CardNumber, Secret
-from service.kernel import logs, redaction
+from service.kernel import logs, redaction, validation
 from service.kernel.database import UnsafeDatabaseError
+from service.kernel.problems import ProblemError
 from service.settings import Settings, SettingsError, load
 from tests.harness.server import ROOT
 
 NUMBER = "8800123412341237"
 CANARY = "canary-4f1d"
+
+
+class Wanted(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """As a request of tomorrow might be."""
+
+    card_number: CardNumber | None = None
+    codes: dict[Annotated[Secret, Meta(max_length=9)], int] = {}
+    tender: Literal["cash", "card"] = "cash"
+    at: datetime | None = None
+    kinds: Literal[1, 2] = 1
 
 
 class Holder(Struct):
@@ -223,6 +235,31 @@ def test_a_line_stays_one_line(
     text = capsys.readouterr().err
     assert len(text.splitlines()) == 2
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"card_number": "88001234-1234.1237x"}, {"card_number": int(NUMBER)}, {"tender": NUMBER},
+        {"tender": CANARY}, {"at": NUMBER}, {"at": CANARY}, {"kinds": int(NUMBER)},
+        {"card_number": [NUMBER]}, {"card_number": {NUMBER: NUMBER}}, {NUMBER: 1},
+        {"kfk_live_canary": 1}, {"codes": {NUMBER: "x"}}, {"codes": {NUMBER: 1}}, {NUMBER: "\0"},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_problem_does_not_echo_a_secret(sent: dict[Any, Any]) -> None:
+    with pytest.raises(ProblemError) as in_body:
+        validation.body(msgspec.json.encode(sent), Wanted)
+    problems = [in_body.value]
+    try:  # a number that is none in JSON is one in a query
+        validation.query([(str(name), str(value)) for name, value in sent.items()], Wanted)
+    except ProblemError as in_query:
+        problems.append(in_query)
+    for problem in problems:
+        told = problem.body("req_1").decode()
+        assert problem.reasons
+        assert "anary" not in told
+        assert not re.search("8800.?1234", told), told
 
 
 PROCESS = """
