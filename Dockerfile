@@ -3,8 +3,10 @@
 FROM python:3.13-slim
 
 WORKDIR /kafang
-COPY requirements.runtime.lock ./
-RUN pip install --no-cache-dir --require-hashes -r requirements.runtime.lock
+# With tracing: --build-arg LOCK=requirements.otel.lock
+ARG LOCK=requirements.runtime.lock
+COPY ${LOCK} ./
+RUN pip install --no-cache-dir --require-hashes -r "${LOCK}"
 COPY service ./service
 COPY schemas ./schemas
 COPY sql ./sql

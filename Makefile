@@ -102,9 +102,11 @@ openapi: .venv/.stamp ## regenerate openapi/openapi.json
 schema: .venv/.stamp ## regenerate sql/schema.sql from the migrations
 	$(call regenerate,sql/schema.sql,$(GEN_SCHEMA))
 
-lock: .venv/.stamp ## resolve requirements.in into the two lock files (ARGS='--upgrade')
+lock: .venv/.stamp ## resolve requirements.in into the lock files (ARGS='--upgrade')
 	$(PYTHON) -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 $(ARGS) \
 	  -o requirements.lock requirements.in
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
 	  -c requirements.lock -o requirements.runtime.lock pyproject.toml
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
+	  -c requirements.lock --extra otel -o requirements.otel.lock pyproject.toml

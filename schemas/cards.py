@@ -14,6 +14,7 @@ from schemas.common import (
     Id,
     Instant,
     MaskedNumber,
+    Secret,
 )
 
 CardStatus = Annotated[
@@ -89,7 +90,7 @@ class CardDetail(Card, kw_only=True):
 class IssuedCard(Card, kw_only=True):
     """A new card, with its whole number: the only answer that shows it."""
 
-    card_number: str
+    card_number: Secret
 
 
 class CardAfter(Struct):

@@ -9,6 +9,11 @@ AMOUNT_MAX = 2**53 - 1
 # The card number of every example; where there is a demo tenant, its own stands in for it.
 EXAMPLE_NUMBER = "8800123412341237"
 
+# The mark of what never appears in a log line, a metric, a span or a problem (kernel/redaction.py):
+# Meta(..., extra=SENSITIVE). It says nothing to clients.
+SENSITIVE = {"sensitive": True}
+Secret = Annotated[str, Meta(extra=SENSITIVE)]
+
 # Patterns end in `$(?!\n)`: in Python a bare `$` also matches before a final line break.
 
 Minor = Annotated[
@@ -43,7 +48,13 @@ RequestNo = Annotated[
 ]
 CardNumber = Annotated[
     str,
-    Meta(pattern=r"^[0-9]{8,32}$(?!\n)", min_length=8, max_length=32, examples=[EXAMPLE_NUMBER]),
+    Meta(
+        pattern=r"^[0-9]{8,32}$(?!\n)",
+        min_length=8,
+        max_length=32,
+        examples=[EXAMPLE_NUMBER],
+        extra=SENSITIVE,
+    ),
 ]
 Id = Annotated[str, Meta(min_length=30, max_length=30, pattern=r"^[a-z]{3}_[0-9a-v]{26}$(?!\n)")]
 Account = Annotated[

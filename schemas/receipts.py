@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from schemas.cards import Balances, OperationKind
-from schemas.common import BusinessDate, ExpiresOn, Instant, Total
+from schemas.common import BusinessDate, ExpiresOn, Instant, Secret, Total
 from schemas.problems import Reason
 from schemas.redemptions import Line
 from schemas.reversals import ReversalOutcome
@@ -44,7 +44,7 @@ class Receipt(Struct):
     ]
     amount: Annotated[Total, Meta(description="Paid, taken or given back.")]
     tender: Annotated[Tender | None, Meta(description="How a top-up was paid.")]
-    payment_reference: str | None
+    payment_reference: Secret | None
     lines: Annotated[list[Line], Meta(description="The basket of a redemption.")]
     undoes: Annotated[
         str | None, Meta(description="The operation that a refund, void or reversal is about.")

@@ -16,6 +16,7 @@ from schemas.common import (
     Minor,
     PositiveMinor,
     RequestNo,
+    Secret,
     Till,
     Total,
 )
@@ -75,7 +76,7 @@ class RedemptionCreate(Struct, forbid_unknown_fields=True, omit_defaults=True):
     lines: Annotated[list[Line], Meta(max_length=200)] = field(default_factory=list)
     till: Till | None = None
     quote_token: Annotated[
-        Annotated[str, Meta(max_length=200)] | None,
+        Annotated[Secret, Meta(max_length=200)] | None,
         Meta(description="From a quote: refuse when its terms moved or its time is over."),
     ] = None
     expected_payable: Annotated[
@@ -123,7 +124,7 @@ class Quote(Struct):
     allocations: list[Allocation]
     reasons: list[Reason]
     quote_token: Annotated[
-        str | None, Meta(description="Send it with the redemption; null when not accepted.")
+        Secret | None, Meta(description="Send it with the redemption; null when not accepted.")
     ]
     expires_at: Annotated[Instant | None, Meta(description="When the token ends.")]
 

@@ -5,7 +5,17 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from schemas.cards import CardAfter, Lot
-from schemas.common import Amount, BusinessDate, Id, Instant, Label, Till, Total
+from schemas.common import (
+    SENSITIVE,
+    Amount,
+    BusinessDate,
+    Id,
+    Instant,
+    Label,
+    Secret,
+    Till,
+    Total,
+)
 
 Tender = Literal["cash", "bank_card", "wechat_pay", "alipay", "bank_transfer", "other"]
 
@@ -20,6 +30,7 @@ class TopUpCreate(Struct, forbid_unknown_fields=True, omit_defaults=True):
         Meta(
             description="The payment's number in the system that took it.",
             examples=["4200002026030100481"],
+            extra=SENSITIVE,
         ),
     ] = None
     store_id: Annotated[
@@ -36,7 +47,7 @@ class TopUp(Struct):
     paid: Total
     bonus: Total
     tender: Tender
-    payment_reference: str | None
+    payment_reference: Secret | None
     store_id: str
     business_date: BusinessDate
     recorded_at: Instant

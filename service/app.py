@@ -29,7 +29,7 @@ import service.top_ups.routes
 from service import demo_tenant, health
 from service.docs import pages as docs
 from service.error_codes import operations as error_codes
-from service.kernel import database, errors, logs, metrics, openapi, orphan
+from service.kernel import database, errors, logs, metrics, openapi, orphan, tracing
 from service.kernel.auth import Credential
 from service.kernel.gate import Gate, gated
 from service.kernel.http import BODY_MAX_BYTES, Route, directly
@@ -89,6 +89,7 @@ def openapi_text() -> str:
 
 def serve() -> ASGIApp:
     """What the server's workers run: the application, with its short cut."""
+    logs.own_process()
     app = create_app()
     open_paths = [
         declared.path
@@ -105,7 +106,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     logs.configure(settings.log_level, access=False)
     return Litestar(
         route_handlers=[*handlers(), *health.UNDOCUMENTED, *service.docs.routes.HANDLERS],
-        lifespan=[functools.partial(_parts, settings)],
+        lifespan=[functools.partial(_told, settings)],
         exception_handlers=errors.exception_handlers(),
         openapi_config=None,
         request_max_body_size=BODY_MAX_BYTES,
@@ -117,6 +118,17 @@ def _to_try_out(contract: str, settings: Settings) -> str:
     """The contract whose examples run: with the demo tenant's ids, where there is one."""
     demo = demo_tenant.read(settings.data_dir) if settings.demo else None
     return demo.placed_into(contract) if demo else contract
+
+
+@asynccontextmanager
+async def _told(settings: Settings, app: Litestar) -> AsyncIterator[None]:
+    """A worker that can't start, or end, says why; of a server's own words only places remain."""
+    try:
+        async with _parts(settings, app):
+            yield
+    except Exception as error:
+        logs.log.error("worker failed", exc_info=error)
+        raise
 
 
 @asynccontextmanager
@@ -174,14 +186,16 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "pages": docs.pages(codes, _to_try_out(contract, settings)),
         }
     )
+    tracing.start(VERSION)
     _calm_collector()
     flushing = asyncio.create_task(metrics.keep_flushing())
     try:
         yield
     finally:
-        flushing.cancel()
         await writer.close()
         await pool.close()
+        await tracing.stop()
+        flushing.cancel()
 
 
 def _calm_collector() -> None:

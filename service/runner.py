@@ -21,7 +21,7 @@ from granian.server.common import AbstractServer
 from msgspec import Struct
 
 from service import demo_tenant
-from service.kernel import database, embedded, embedded_backup
+from service.kernel import database, embedded, embedded_backup, logs, tracing
 from service.kernel.metrics import MULTIPROCESS_DIR
 from service.kernel.migrations import migrate, pending
 from service.settings import (
@@ -36,6 +36,8 @@ BACKLOG = 2048
 # Files that a worker needs for all but its clients.
 FILES_OF_ITS_OWN = 256
 PORT_PATIENCE_S = 3.0
+# The server's own lines go where all go: the root's handler, which kernel/logs.py sets up.
+SERVER_LOGGERS = {"loggers": {"_granian": {"handlers": [], "propagate": True}}}
 # How often in so many seconds the workers may be started over before the service gives up.
 STARTS_MAX, STARTS_WITHIN_S = 3, 60.0
 
@@ -109,6 +111,8 @@ async def prepare_schema(urls: Urls) -> None:
 
 def run(_: argparse.Namespace, settings: Settings) -> None:
     """Serve until Ctrl-C or SIGTERM; leave no process behind."""
+    logs.configure(settings.log_level)
+    tracing.check()
     asyncio.run(_require_free_port(settings))
     settings = with_kept_secret(settings)
     with (
@@ -222,5 +226,6 @@ def _granian(settings: Settings) -> AbstractServer[Any]:
         backpressure=_connections(settings),  # it counts connections, not requests
         respawn_failed_workers=True,
         log_access=False,
+        log_dictconfig=SERVER_LOGGERS,
         workers_kill_timeout=10,
     )

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from schemas.common import Secret
 from service.kernel import database
 from service.kernel.sql import SQL
 
@@ -29,13 +30,13 @@ class Settings(Struct, frozen=True):
 
     # Where the application connects, as a role that row-level security binds. Empty: Kafang starts
     # its own PostgreSQL.
-    database_url: str = ""
+    database_url: Secret = ""
     # The owner of the schema, for `migrate` and `verify`; needed only with database_url. The other
     # commands migrate too when it is given, and else refuse a schema that isn't up to date.
-    migration_url: str = ""
+    migration_url: Secret = ""
     # Exactly 64 hexadecimal characters, kept outside the database. To serve with database_url it is
     # required; without, it is made at the first start and kept in data_dir.
-    secret_key: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
+    secret_key: Annotated[Secret, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
     data_dir: str = ".kafang"
     # Where our own PostgreSQL keeps its log for point-in-time restores. Empty: nowhere.
     archive_dir: str = ""
@@ -78,6 +79,10 @@ _NAMES = {"DATABASE_URL": "database_url"} | {
 }
 
 
+_HOST = r"(\[[0-9A-Fa-f:.%]+\]|[^][,:/@?#]*)(:[0-9]+)?"
+_URL = re.compile(rf"postgres(ql)?://([^/?#]*@)?{_HOST}(,{_HOST})*([/?].*)?")
+
+
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings. Raises SettingsError naming every variable that is wrong or unknown."""
     environment = os.environ if environment is None else environment
@@ -98,6 +103,9 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
                 msgspec.convert({field: given[field]}, Settings, strict=False)
             except msgspec.ValidationError as error:
                 problems.append(f"{name}: {str(error).split(' - at')[0]}")
+        if field.endswith("_url") and field in given and not _URL.fullmatch(given[field]):
+            # What the driver says of one that it can't read quotes the password.
+            problems.append(f"{name}: not a URL as postgresql://user:password@host:port/database")
     if problems:
         raise SettingsError("; ".join(problems))
     settings = msgspec.convert(given, Settings, strict=False)

@@ -18,7 +18,8 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 TOP_LEVEL = frozenset(
     {"service", "schemas", "sql", "tests", "openapi", "docs"}
-    | {"pyproject.toml", "requirements.in", "requirements.lock", "requirements.runtime.lock"}
+    | {"pyproject.toml", "requirements.in", "requirements.lock"}
+    | {"requirements.runtime.lock", "requirements.otel.lock"}
     | {"Makefile", "Dockerfile"}
     | {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"}
 )

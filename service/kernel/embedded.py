@@ -60,6 +60,12 @@ SETTINGS = MappingProxyType(
         "timezone": "UTC",
         "log_timezone": "UTC",
         "lc_messages": "C",
+        # An error's first line names the rule it broke. What follows would quote the row, the
+        # statement and its parameters: card numbers. The service is told all of it, and redacts.
+        "log_error_verbosity": "terse",
+        "log_min_error_statement": "panic",
+        "log_parameter_max_length": "0",
+        "log_parameter_max_length_on_error": "0",
     }
 )
 _FIXED = ("listen_addresses", "port", "unix_socket_directories")

@@ -11,7 +11,7 @@ from litestar.routes import HTTPRoute
 from litestar.types import ExceptionHandlersMap, Scope
 
 from schemas.problems import Outcome
-from service.kernel import database, logs, metrics, problems
+from service.kernel import database, logs, metrics, problems, redaction
 from service.kernel.problems import Code, ProblemError, because
 from service.kernel.replies import Reply, problem_reply, request_id_of
 
@@ -36,7 +36,10 @@ _BY_STATUS: dict[int, Code] = {
 def error_reply(error: Exception, scope: Scope, effect: Effect) -> Reply:
     """The answer for any exception; an unforeseen one is logged with its trace, never shown."""
     problem = _problem(error, scope, effect)
-    metrics.count_refusal(problem.code.code)
+    reasons = tuple(dict.fromkeys(reason.code for reason in problem.reasons))
+    metrics.count_refusal(problem.code.code, reasons)
+    if (trace := scope["state"].get("trace")) is not None:
+        trace.refused(problem.code.code, reasons)
     return problem_reply(problem, request_id_of(scope))
 
 
@@ -62,10 +65,9 @@ def _problem(error: Exception, scope: Scope, effect: Effect) -> ProblemError:
     # A fault may strike after the commit: only reading surely changed nothing.
     outcome: Outcome = "not_applied" if effect == "none" else "unknown"
     if isinstance(error, database.LOST):
-        logs.log.warning("database lost", request_id=request_id_of(scope), error=repr(error))
+        logs.log.warning("database lost", request_id=request_id_of(scope), error=error)
         return ProblemError(problems.UNAVAILABLE, DATABASE_LOST[effect], outcome=outcome)
-    method = str(scope.get("method", ""))
-    logs.log.error("unforeseen", request_id=request_id_of(scope), method=method, exc_info=error)
+    logs.log.error("unforeseen", request_id=request_id_of(scope), exc_info=error)
     return ProblemError(problems.INTERNAL_ERROR, outcome=outcome)
 
 
@@ -73,7 +75,8 @@ def _framework_problem(error: HTTPException, scope: Scope) -> ProblemError:
     code = _BY_STATUS.get(error.status_code)
     if code is None:
         return ProblemError(
-            problems.INVALID_REQUEST, reasons=[because(problems.INVALID_VALUE, f"{error.detail}.")]
+            problems.INVALID_REQUEST,
+            reasons=[because(problems.INVALID_VALUE, redaction.masked(f"{error.detail}."))],
         )
     headers = {"Allow": ", ".join(_allowed(scope))} if code.status == 405 else {}
     return ProblemError(code, headers=headers)

@@ -23,7 +23,7 @@ from litestar.handlers import route as litestar_route
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from service.kernel import logs, metrics, problems, tokens, validation
+from service.kernel import logs, metrics, problems, tokens, tracing, validation
 from service.kernel.auth import Credential, require_scope
 from service.kernel.errors import Effect, error_reply
 from service.kernel.ids import is_id
@@ -61,6 +61,7 @@ class Call(Struct):
     path: Mapping[str, str]
     idempotency_key: str
     query: Any
+    trace: tracing.Trace | None = None
 
 
 class Route(Struct, frozen=True):
@@ -192,6 +193,10 @@ def _mounted(declared: Route, serve: Serve) -> HTTPRouteHandler:
     async def answer(scope: Scope, receive: Receive) -> Reply:
         started = perf_counter()
         due = None if declared.slow else cast(Mapping[str, Any], scope).get(DUE)
+        if tracing.source is not None:
+            scope["state"]["trace"] = tracing.source.begin(
+                declared.method, declared.path, declared.operation_id, scope["headers"]
+            )
         try:
             async with asyncio.timeout_at(due):
                 reply = await serve(scope, receive)
@@ -251,8 +256,17 @@ def _record(declared: Route, scope: Scope, status: int, seconds: float) -> None:
     metrics.count_request(declared.operation_id, status, seconds)
     credential = scope["state"].get("credential")
     request_id = request_id_of(scope)
+    trace = scope["state"].get("trace")
+    if trace is not None:
+        trace.end(status, request_id, credential.merchant_id if credential else None)
     logs.log_request(
-        declared.method, declared.operation_id, status, seconds, request_id, credential
+        declared.method,
+        declared.operation_id,
+        status,
+        seconds,
+        request_id,
+        credential,
+        trace.trace_id if trace is not None else None,
     )
 
 
@@ -285,6 +299,7 @@ async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> C
         scope["path_params"],
         key,
         query,
+        scope["state"].get("trace"),
     )
 
 

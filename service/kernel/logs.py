@@ -1,12 +1,15 @@
 """Logs: one JSON object a line on stderr, key=value on a terminal; secrets never.
 
+Everything this process has to say goes through one renderer: our lines, the libraries', warnings
+and what nobody caught. What it leaves out: `kernel/redaction.py`.
+
 Finished requests are logged when they failed on our side or were slow, of the slow ones a few each
 second; each one only on demand, as a line costs more than the request's routing.
 """
 
 import logging
-import re
 import sys
+import threading
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any
@@ -15,22 +18,12 @@ import structlog
 from msgspec.json import encode
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from service.kernel import redaction
 from service.kernel.auth import Credential
 
 SLOW_S = 1.0
 # When everything is slow, each line about it makes it slower.
 SLOW_LINES_PER_S = 10
-REDACTED = "[redacted]"
-# A name that holds one of these holds a secret, however it is spelt around it.
-_SECRET_NAME = re.compile(
-    r"authorization|cookie|password|secret|token|(^|_)pin($|_)|card_?number|api_?key($|_?text)"
-    r"|pepper|dsn|database_url|private_key",
-    re.IGNORECASE,
-)
-# In text: our keys, card numbers (eight digits and more on their own), passwords inside URLs.
-_SECRET_TEXT = re.compile(
-    r"kfk_(?:test|live)_\w+|(?<![0-9A-Za-z_])[0-9]{8,}(?![0-9A-Za-z])|(?<=://)[^/\s@]+(?=@)"
-)
 
 
 class Ration:
@@ -73,18 +66,28 @@ def configure(level: str, access: bool = False) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: list[Processor] = [structlog.processors.format_exc_info, redact, _renderer()]
+    last: list[Processor] = [_tell_errors, redact, _renderer()]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_clean_foreign)
     clean = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    named = [structlog.stdlib.add_logger_name, *shared]
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[clean, *last])
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=named, processors=[clean, *last])
     )
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+
+
+def own_process() -> None:
+    """Log what Python itself would print as it is: warnings, and errors that nobody caught."""
+    logging.captureWarnings(True)
+    sys.excepthook = lambda _kind, error, _trace: log.critical("uncaught", exc_info=error)
+    threading.excepthook = lambda told: log.critical("uncaught", exc_info=told.exc_value)
+    sys.unraisablehook = lambda told: log.error("unraisable", exc_info=told.exc_value)
 
 
 def log_request(
@@ -94,6 +97,7 @@ def log_request(
     seconds: float,
     request_id: str,
     credential: Credential | None,
+    trace_id: str | None = None,
 ) -> None:
     """One line for a finished request, if it is wanted."""
     left_out = 0
@@ -111,27 +115,39 @@ def log_request(
         request_id=request_id,
         merchant_id=credential.merchant_id if credential else None,
         api_key_id=credential.api_key_id if credential else None,
+        **({"trace_id": trace_id} if trace_id else {}),
         **({"left_out": left_out} if left_out else {}),
     )
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Drop secrets by their name at any depth, and by their form inside any text."""
-    return {name: _clean(name, value) for name, value in event.items()}
+    """Leave out what may not be shown, at any depth."""
+    return {name: redaction.clean(name, value) for name, value in event.items()}
 
 
-def _clean(name: str, value: Any) -> Any:
-    if _SECRET_NAME.search(name):
-        return REDACTED
-    if isinstance(value, str):
-        return _SECRET_TEXT.sub(REDACTED, value)
-    if isinstance(value, Mapping):
-        return {str(key): _clean(str(key), item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_clean("", item) for item in value]
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    return _SECRET_TEXT.sub(REDACTED, repr(value))
+def _tell_errors(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """An error becomes its class and its places; a library's stack is its text's."""
+    error = redaction.error_of(event.pop("exc_info", None))
+    if error is not None:
+        event["exception"] = redaction.stack(error)
+    event.pop("stack_info", None)
+    return event
+
+
+def _clean_foreign(record: logging.LogRecord) -> bool:
+    """A library's line: its own words stay, what it filled in is cleaned first."""
+    if isinstance(record.args, Mapping):
+        record.args = {name: _filled_in(value) for name, value in record.args.items()}
+    elif record.args:
+        record.args = tuple(map(_filled_in, record.args))
+    else:
+        record.msg = redaction.foreign(str(record.msg))
+    return True
+
+
+def _filled_in(value: object) -> Any:
+    cleaned = redaction.clean("", value)
+    return redaction.foreign(cleaned) if isinstance(cleaned, str) else cleaned
 
 
 def _renderer() -> Processor:

@@ -85,19 +85,23 @@ _requests = Tally("kafang_http_requests", "HTTP requests answered.", "route", "s
 _seconds = Spread("kafang_http_request_seconds", "Time to an answer.", SECONDS, "route")
 _operations = Tally("kafang_operations", "Operations settled.", "kind", "outcome")
 _refusals = Tally("kafang_refusals", "Answers of 4xx and 5xx, by problem code.", "code")
+_reasons = Tally("kafang_refusal_reasons", "Reasons of those answers, by code.", "reason")
 _batch_size = Spread("kafang_batch_size", "Commands in one commit.", SIZES)
 _commit_seconds = Spread("kafang_commit_seconds", "Time of one commit.", SECONDS)
 _misses = Tally("kafang_misses", "Commands decided again on newer state.")
 _retries = Tally("kafang_retries", "Batches sent again after a database error.", "reason")
+_spans = Tally("kafang_spans", "Spans of tracing, by what became of them.", "outcome")
 _all = (
     _requests,
     _seconds,
     _operations,
     _refusals,
+    _reasons,
     _batch_size,
     _commit_seconds,
     _misses,
     _retries,
+    _spans,
 )
 _queued = 0
 _waiting = 0
@@ -114,9 +118,11 @@ def count_operation(kind: str, outcome: str) -> None:
     _operations.waiting[kind, outcome] += 1
 
 
-def count_refusal(code: str) -> None:
-    """One problem answered."""
+def count_refusal(code: str, reasons: tuple[str, ...] = ()) -> None:
+    """One problem answered, with the codes of its reasons, each once."""
     _refusals.waiting[(code,)] += 1
+    for reason in reasons:
+        _reasons.waiting[(reason,)] += 1
 
 
 def count_batch(size: int, commit_seconds: float) -> None:
@@ -133,6 +139,11 @@ def count_misses(commands: int) -> None:
 def count_retry(reason: str) -> None:
     """One batch sent again; `reason` is a class of database errors, never its text."""
     _retries.waiting[(reason,)] += 1
+
+
+def count_spans(outcome: str, spans: int) -> None:
+    """Spans `sent`, `lost` (the collector didn't take them) or `dropped` (too many waited)."""
+    _spans.waiting[(outcome,)] += spans
 
 
 def set_queue_length(commands: int) -> None:

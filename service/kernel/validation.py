@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from schemas.problems import Reason
+from service.kernel import redaction
 from service.kernel.problems import (
     INVALID_REQUEST,
     INVALID_VALUE,
@@ -40,6 +41,8 @@ NUL = b"\\u0000"
 _LISTS = (list, tuple, set, frozenset)
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,39})")
+# What a decoder quotes of a value; the values that would do are named beside it.
+_QUOTED = re.compile(r"^(Invalid (?:enum )?value) .*", re.DOTALL)
 _BOOLS = {"true": True, "false": False}
 # What makes a pattern's `$` mean the very end in Python (schemas/common.py); as decoders quote it.
 ONLY_AT_THE_END = r"(?!\\n)"
@@ -186,8 +189,9 @@ def _leaf(value: Any, wanted: Any, path: str) -> Iterator[Reason]:
 def _reason(error: msgspec.ValidationError, path: str, allowed: list[str] | None = None) -> Reason:
     """A decoder's complaint; what it says of a place inside the value goes into the path."""
     message, _, place = str(error).replace(ONLY_AT_THE_END, "").partition(" - at `$")
-    path += place.rstrip("`")[:MAX_MESSAGE]
-    return because(INVALID_VALUE, f"{message[:MAX_MESSAGE]}.", path=path, allowed=allowed)
+    path += redaction.masked(place.rstrip("`")[:MAX_MESSAGE])
+    told = redaction.masked(_QUOTED.sub(r"\1", message)[:MAX_MESSAGE])
+    return because(INVALID_VALUE, f"{told}.", path=path, allowed=allowed)
 
 
 def _allowed(wanted: Any) -> list[str] | None:
@@ -253,6 +257,7 @@ def _native(text: str, wanted: Any) -> Any:
 
 
 def _member(path: str, name: str) -> str:
+    name = redaction.masked(name[: 2 * MAX_NAME])
     if _PLAIN_NAME.fullmatch(name) and len(name) <= MAX_NAME:
         return f"{path}.{name}"
     return f"{path}[{msgspec.json.encode(name[:MAX_NAME]).decode()}]"

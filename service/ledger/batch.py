@@ -39,6 +39,7 @@ class Settled(Struct, frozen=True):
     replayed: bool
     # Why it was refused, for the metrics; empty when the answer comes from its key.
     code: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 class Relocate(Struct, frozen=True):
@@ -110,13 +111,14 @@ class Batch:
             status, body = answers.refused(command, decision)
             operation_id = self.rows.refuse(component, view, command, decision, self._new_id)
             outcome, code = "refused", decision.code.code
+            reasons = tuple(reason.code for reason in decision.reasons)
         else:
             component = self._component(command, decision)
             status, body = answers.accepted(view, command, decision)
             operation_id = self._accept(component, view, command, decision)
-            outcome, code = "accepted", ""
+            outcome, code, reasons = "accepted", "", ()
         self.rows.key(component, command, outcome, operation_id, status, body, view.now)
-        pending = Pending(component, Settled(status, body, False, code), operation_id)
+        pending = Pending(component, Settled(status, body, False, code, reasons), operation_id)
         self._keys[command.key_hash] = (command, pending)
         return pending
 

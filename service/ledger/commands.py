@@ -6,6 +6,7 @@ from schemas.common import Till
 from schemas.redemptions import Line
 from schemas.top_ups import Tender
 from service.kernel.auth import Credential
+from service.kernel.tracing import Trace
 
 
 class Issue(Struct, frozen=True):
@@ -108,3 +109,4 @@ class Command(Struct):
     key_hash: bytes
     fingerprint: bytes
     request_id: str
+    trace: Trace | None = None

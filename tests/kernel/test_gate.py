@@ -115,7 +115,7 @@ async def test_only_so_many_are_turned_away_in_a_second() -> None:
     crowd = 2 * REFUSALS_PER_S
     waited = sorted(await asyncio.gather(*(one() for _ in range(crowd))))
     assert waited[0] >= wait_s
-    assert sum(each < deadline_s / 2 for each in waited) <= REFUSALS_PER_S * deadline_s / 2
+    assert sum(each < deadline_s / 2 for each in waited) < crowd * 3 / 4
     assert waited[-1] < deadline_s
 
 

@@ -52,6 +52,8 @@ def test_what_was_counted_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics.count_request("lookup", 404, 99)
     metrics.count_operation("top_up", "accepted")
     metrics.count_refusal("not_found")
+    metrics.count_refusal("redemption_refused", ("card_frozen", "insufficient_balance"))
+    metrics.count_spans("sent", 3)
     metrics.count_batch(7, 0.003)
     metrics.count_misses(2)
     metrics.count_retry("serialization_failure")
@@ -63,6 +65,9 @@ def test_what_was_counted_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     assert grown['kafang_http_requests_total{route="lookup",status="404"}'] == 1
     assert grown['kafang_operations_total{kind="top_up",outcome="accepted"}'] == 1
     assert grown['kafang_refusals_total{code="not_found"}'] == 1
+    assert grown['kafang_refusal_reasons_total{reason="card_frozen"}'] == 1
+    assert grown['kafang_refusal_reasons_total{reason="insufficient_balance"}'] == 1
+    assert grown['kafang_spans_total{outcome="sent"}'] == 3
     assert grown["kafang_batch_size_sum"] == 7
     assert grown["kafang_commit_seconds_count"] == 1
     assert grown["kafang_misses_total"] == 2

@@ -40,6 +40,14 @@ def test_the_dashboard_asks_for_what_there_is() -> None:
     assert "kafang_no_such_total" not in known_metrics(), "control"
 
 
+def test_the_dashboard_forgets_no_metric() -> None:
+    asked = " ".join(expressions(DEPLOY / "grafana-dashboard.json"))
+    metrics.flush()
+    families = {family.name for family in vars(metrics)["_registry"].collect()}
+    assert len(families) >= 10
+    assert {name for name in families if name not in asked} == set()
+
+
 def test_the_runbook_names_what_there_is() -> None:
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
     assert set(METRIC.findall(text)) <= known_metrics()

@@ -18,8 +18,15 @@ from tests.ledger.rules.kit import Tap, both, caught, schema_of, shop
 class Optimist(Writer):
     """Hopes for better luck next time."""
 
-    async def _attempt(self, lane: int, merchant_id: str, members: Any, lock: bool) -> bool:  # noqa: ARG002  # that is the point
-        return await super()._attempt(lane, merchant_id, members, False)
+    async def _attempt(
+        self,
+        lane: int,
+        merchant_id: str,
+        members: Any,
+        lock: bool,  # noqa: ARG002  # that is the point
+        retry: int = 0,
+    ) -> bool:
+        return await super()._attempt(lane, merchant_id, members, False, retry)
 
 
 @both(Optimist)
