@@ -27,9 +27,10 @@ _SECRET_NAME = re.compile(
     r"|pepper|dsn|database_url|private_key",
     re.IGNORECASE,
 )
-# In text: our keys, card numbers (eight digits and more on their own), passwords inside URLs.
+# In text: our keys and tokens, card numbers and phones (eight digits and more on their own),
+# passwords inside URLs.
 _SECRET_TEXT = re.compile(
-    r"kfk_(?:test|live)_\w+|(?<![0-9A-Za-z_])[0-9]{8,}(?![0-9A-Za-z])|(?<=://)[^/\s@]+(?=@)"
+    r"kf[km]_(?:test|live)_\w+|(?<![0-9A-Za-z_])[0-9]{8,}(?![0-9A-Za-z])|(?<=://)[^/\s@]+(?=@)"
 )
 
 
@@ -111,6 +112,7 @@ def log_request(
         request_id=request_id,
         merchant_id=credential.merchant_id if credential else None,
         api_key_id=credential.api_key_id if credential else None,
+        **({"member_id": credential.member_id} if credential and credential.member_id else {}),
         **({"left_out": left_out} if left_out else {}),
     )
 
