@@ -13,21 +13,18 @@ ExternalId = Annotated[
         min_length=1,
         max_length=64,
         pattern=r"^[!-~]{1,64}$(?!\n)",
-        description="What your own backend calls this person, one each; printable ASCII without "
-        "blanks. It is stored as it is: don't send a phone number here.",
         examples=["wx-o6_bmjrPTlm6_2sgVt7h"],
     ),
 ]
-Phone = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=32,
-        description="A number of the Chinese mainland as its 11 digits, any number with + and its "
-        "country code. It is never stored nor shown again, only recognised.",
-        examples=["13800138000", "+447911123456"],
-    ),
-]
+Phone = Annotated[str, Meta(min_length=1, max_length=32, examples=["13800138000", "+447911123456"])]
+OF_EXTERNAL_ID = Meta(
+    description="What your own backend calls this person, one each; printable ASCII without "
+    "blanks. It is stored as it is: don't send a phone number here."
+)
+OF_PHONE = Meta(
+    description="A number of the Chinese mainland as its 11 digits, any number with + and its "
+    "country code. It is never stored nor shown again, only recognised."
+)
 MemberVersion = Annotated[
     int, Meta(ge=1, le=2**31 - 1, description="Raised by every change of the phone.")
 ]
@@ -40,21 +37,21 @@ BindingNo = Annotated[
 class MemberCreate(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Who holds cards: give an external id, a phone, or both."""
 
-    external_id: ExternalId | None = None
-    phone: Phone | None = None
+    external_id: Annotated[ExternalId | None, OF_EXTERNAL_ID] = None
+    phone: Annotated[Phone | None, OF_PHONE] = None
 
 
 class MemberLookup(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Find a member by external id or phone, one of them (phones never go into a URL)."""
 
-    external_id: ExternalId | None = None
-    phone: Phone | None = None
+    external_id: Annotated[ExternalId | None, OF_EXTERNAL_ID] = None
+    phone: Annotated[Phone | None, OF_PHONE] = None
 
 
 class PhoneChange(Struct, forbid_unknown_fields=True):
     """Another phone for a member."""
 
-    phone: Phone
+    phone: Annotated[Phone, OF_PHONE]
     version: Annotated[
         MemberVersion,
         Meta(

@@ -193,11 +193,12 @@ def _parameters(
 
 
 def _answers(route: Route, references: dict[Any, Any]) -> dict[str, Any]:
-    """The successes; the route's example belongs to the first."""
+    """The successes; the route's example is the first one's, and of those that show the same."""
     names = ["X-Request-Id"] + ["Idempotent-Replayed"] * route.idempotent + [*route.answer_headers]
     answers: dict[str, Any] = {}
-    for position, (status, wanted) in enumerate(route.answers.items()):
-        example = _example(route.example_answer, wanted) if position == 0 else None
+    shown = next(iter(route.answers.values()))
+    for status, wanted in route.answers.items():
+        example = _example(route.example_answer, wanted) if wanted == shown else None
         content = _content(references[wanted] if wanted is not None else {}, example)
         answers[str(status)] = {
             "description": _first_line(wanted) or route.summary,

@@ -8,8 +8,8 @@ from msgspec import Struct
 # How many cards may be a member's: so many are shown at once, whole.
 CARDS_MAX = 50
 _MAINLAND = re.compile(r"(?:\+86)?(1[3-9][0-9]{9})")
-# E.164, but for the mainland's mobile numbers that are none.
-_ELSEWHERE = re.compile(r"\+(?!861)[1-9][0-9]{6,14}")
+# E.164, but for what begins as a mobile number of the mainland and is none.
+_ELSEWHERE = re.compile(r"\+(?!861[3-9])[1-9][0-9]{6,14}")
 
 
 class Phone(Struct, frozen=True):
