@@ -155,8 +155,8 @@ async def _world(server: Server, postgres: Postgres, client_of: ClientOf) -> Asy
     }  # fmt: skip
     async with client_of() as line:
         yield World(ids, shown, line)
-    for each in (tenant, other):
-        await require_whole(postgres, each.merchant_id)
+    for merchant in (tenant, other):
+        await require_whole(postgres, merchant.merchant_id)
 
 
 async def ask(world: World, route: Route, kind: str, **ids: str) -> Response:
