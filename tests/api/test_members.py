@@ -6,6 +6,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from service.api_keys import operations as api_keys
+from service.kernel import database
 from service.kernel.embedded import Server
 from service.members.rules import CARDS_MAX
 from tests.api import shop
@@ -304,6 +306,23 @@ async def test_a_sign_out_ends_every_token(
         assert (await unhurt.get(f"/v1/members/{other}")).status == 200
     async with client_of(await shop.token(office, member_id)) as app:
         assert (await app.get(path)).status == 200
+
+
+async def test_a_token_ends_with_the_key_it_was_issued_with(
+    office: Client, tenant: Tenant, client_of: ClientOf, postgres: Server
+) -> None:
+    member_id = await shop.member(office)
+    path = f"/v1/members/{member_id}"
+    pool = await database.open_pool(postgres.app_dsn, 1)
+    made = await api_keys.create(pool, tenant.merchant_id, "app", "merchant", None)
+    async with client_of(made.token) as issuer:
+        token = await shop.token(issuer, member_id)
+    async with client_of(token) as app, client_of(await shop.token(office, member_id)) as unhurt:
+        assert (await app.get(path)).status == 200
+        assert await api_keys.revoke(pool, tenant.merchant_id, made.api_key_id)
+        assert (await app.get(path)).status == 401, "on a line that was let in before"
+        assert (await unhurt.get(path)).status == 200
+    await pool.close()
 
 
 async def test_a_moved_clock_ends_no_token(office: Client, client_of: ClientOf) -> None:

@@ -1,12 +1,12 @@
 """One card, many members at once: it becomes one's, and no member gets more than can be shown."""
 
 import asyncio
-from itertools import cycle
 
 from service.members.rules import CARDS_MAX
 from tests.concurrency.crowd import Crowd, Request, crowd_of, make_cards
+from tests.harness.client import Client
 from tests.harness.server import Server
-from tests.harness.tenant import Tenant
+from tests.harness.tenant import Tenant, make_card
 
 MEMBERS, ROUNDS = 16, 20
 ABOVE = 8
@@ -38,20 +38,22 @@ async def test_a_card_becomes_one_members(server: Server, tenant: Tenant) -> Non
 
 
 async def test_no_member_gets_more_than_can_be_shown(server: Server, tenant: Tenant) -> None:
-    async with crowd_of(server, tenant.merchant_key, MEMBERS) as crowd:
-        [member_id, *_] = await members(crowd)
-        path = f"/v1/members/{member_id}/cards"
-        cards = await make_cards(crowd, tenant, CARDS_MAX + ABOVE, 0, "many")
-        wanted = [Request(path, {"card_id": card.card_id}, "") for card in cards]
-        first, last = wanted[:-MEMBERS], wanted[-MEMBERS:]
-        done = await asyncio.gather(
-            *(crowd.post(client, each) for client, each in zip(crowd.clients, first, strict=False))
+    clients = [Client(server.host, server.port, tenant.merchant_key) for _ in range(2 * ABOVE)]
+    try:
+        made = await clients[0].post("/v1/members", {"external_id": "wx-1"})
+        path = f"/v1/members/{made.json()['id']}/cards"
+        cards = [
+            await make_card(clients[0], tenant, 0, f"many-{n}") for n in range(CARDS_MAX + ABOVE)
+        ]
+        bodies = [{"card_id": card.card_id} for card in cards]
+        first, last = bodies[: -len(clients)], bodies[-len(clients) :]
+        for body in first:
+            assert (await clients[0].post(path, body)).status == 201
+        answers = await asyncio.gather(
+            *(client.post(path, body) for client, body in zip(clients, last, strict=True))
         )
-        for client, each in zip(cycle(crowd.clients), first[len(done) :], strict=False):
-            done.append(await crowd.post(client, each))
-        assert {answer.status for answer in done} == {201}
-        answers = await crowd.release(last)
-        room = MEMBERS - ABOVE
-        assert sorted(answer.status for answer in answers) == [201] * room + [409] * ABOVE
-        held = await crowd.get(crowd.clients[0], path)
-        assert len(held.json()["data"]) == CARDS_MAX
+        assert sorted(answer.status for answer in answers) == [201] * ABOVE + [409] * ABOVE
+        assert len((await clients[0].get(path)).json()["data"]) == CARDS_MAX
+    finally:
+        for client in clients:
+            client.drop()
