@@ -19,6 +19,7 @@ import service.cards.routes
 import service.days.routes
 import service.docs.routes
 import service.error_codes.routes
+import service.members.routes
 import service.merchants.routes
 import service.receipts.routes
 import service.redemptions.routes
@@ -30,12 +31,11 @@ from service import demo_tenant, health
 from service.docs import pages as docs
 from service.error_codes import operations as error_codes
 from service.kernel import database, errors, logs, metrics, openapi, orphan, tracing
-from service.kernel.auth import Credential
 from service.kernel.gate import Gate, gated
 from service.kernel.http import BODY_MAX_BYTES, Route, directly
-from service.kernel.tokens import Token
-from service.ledger import connections
+from service.ledger import connections, credentials
 from service.ledger.door import Keys
+from service.ledger.reading import confirm
 from service.ledger.terms import Terms
 from service.ledger.writer import Writer
 from service.settings import Settings, check_secret, load
@@ -55,6 +55,7 @@ def handlers() -> Sequence[HTTPRouteHandler]:
     return [
         *service.templates.routes.HANDLERS,
         *service.cards.routes.HANDLERS,
+        *service.members.routes.HANDLERS,
         *service.top_ups.routes.HANDLERS,
         *service.redemptions.routes.HANDLERS,
         *service.reversals.routes.HANDLERS,
@@ -166,9 +167,6 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
         await pool.close()
         raise
 
-    async def authenticate(token: Token) -> Credential | None:
-        return await terms.credential(token.merchant_id, token.secret_hash)
-
     contract = openapi_text()
     codes = error_codes.listed(declared())
     app.state.update(
@@ -180,7 +178,8 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "gate": Gate(settings.served_max, settings.wait_s, settings.deadline_s),
             "reporting": asyncio.Semaphore(1),
             "closing": asyncio.Semaphore(1),
-            "authenticate": authenticate,
+            "authenticate": functools.partial(credentials.authenticate, terms, keys.member_token),
+            "confirm": confirm,
             "openapi": contract.encode("utf-8"),
             "error_codes": msgspec.json.encode(codes),
             "pages": docs.pages(codes, _to_try_out(contract, settings)),

@@ -11,7 +11,7 @@ from datetime import time
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from schemas.common import EXAMPLE_NUMBER
 from schemas.templates import CardTemplateCreate, Numbering, TopUpStep
@@ -21,8 +21,11 @@ from service.kernel.ids import example_id, new_id
 from service.ledger.batch import Settled
 from service.ledger.commands import Command, Intent, Issue, Redeem, TopUp
 from service.ledger.door import Keys
+from service.ledger.reading import Reading
 from service.ledger.terms import Terms
 from service.ledger.writer import Writer
+from service.members import store as members
+from service.members.store import Known
 from service.merchants import operations as merchants
 from service.rules.luhn import new_number
 from service.settings import Settings
@@ -39,13 +42,15 @@ RULES = CardTemplateCreate(
     top_up_rules=[TopUpStep(30_000, 5_000, "P1Y"), TopUpStep(100_000, 20_000, "P1Y")],
 )
 
+GIFT = structs.replace(RULES, name="礼品卡", holder="anonymous", top_up_rules=[])
 FACTS = "demo.json"
 
 
 class DemoTenant(Struct):
     """What a newcomer needs to try everything; the keys are in files of their own.
 
-    `dormant_card_id` can be activated, `sale_id` refunded, `mistaken_sale_id` voided on its day.
+    `dormant_card_id` can be activated, `sale_id` refunded, `mistaken_sale_id` voided on its day,
+    `gift_card_id` unbound from the member.
     """
 
     merchant_id: str
@@ -56,6 +61,8 @@ class DemoTenant(Struct):
     dormant_card_id: str = ""
     sale_id: str = ""
     mistaken_sale_id: str = ""
+    member_id: str = ""
+    gift_card_id: str = ""
 
     def placed_into(self, contract: str) -> str:
         """The contract with examples that name this tenant's things instead of invented ones."""
@@ -64,6 +71,8 @@ class DemoTenant(Struct):
             (example_id("tpl"), self.template_id),
             (example_id("crd"), self.card_id),
             (example_id("crd", 1), self.dormant_card_id),
+            (example_id("crd", 2), self.gift_card_id),
+            (example_id("mbr"), self.member_id),
             (example_id("rdm"), self.sale_id),
             (example_id("rdm", 1), self.mistaken_sale_id),
             (EXAMPLE_NUMBER, self.card_number),
@@ -148,35 +157,59 @@ async def _make(settings: Settings) -> tuple[DemoTenant, str, str]:
         office = await api_keys.create(
             pool, merchant.merchant_id, "demo mini-program", "merchant", None
         )
-        async with database.tenant(pool, merchant.merchant_id) as connection:
-            template = await templates.publish(connection, merchant.merchant_id, RULES)
-        number, dormant, spent = (new_number("8800", 16, secrets.randbelow) for _ in range(3))
+        gifts, template = [
+            await _publish(pool, merchant.merchant_id, rules) for rules in (GIFT, RULES)
+        ]
+        number, dormant, spent, gift = (new_number("8800", 16, secrets.randbelow) for _ in range(4))
 
         async def made(intent: Intent, scope: str, card: str) -> str:
             return await _perform(terms, writer, office.token, intent, scope, card, store.store_id)
 
-        async def issued(card: str, *, active: bool) -> str:
-            return await made(Issue(template.id, new_id("crd"), card, active), "cards:write", card)
+        async def issued(card: str, *, active: bool, template_id: str = template) -> str:
+            return await made(Issue(template_id, new_id("crd"), card, active), "cards:write", card)
 
         card_id = await issued(number, active=True)
         await made(TopUp(300_000, "CNY", "cash", None), "top_ups:write", number)
         dormant_id = await issued(dormant, active=False)
         await issued(spent, active=True)
         await made(TopUp(20_000, "CNY", "cash", None), "top_ups:write", spent)
+        gift_id = await issued(gift, active=True, template_id=gifts)
         demo = DemoTenant(
             merchant_id=merchant.merchant_id,
             store_id=store.store_id,
-            template_id=template.id,
+            template_id=template,
             card_id=card_id,
             card_number=number,
             dormant_card_id=dormant_id,
             sale_id=await made(_sale("demo-1"), "redemptions:write", spent),
             mistaken_sale_id=await made(_sale("demo-2"), "redemptions:write", spent),
+            member_id=await _member(pool, terms, merchant.merchant_id, gift_id, office.api_key_id),
+            gift_card_id=gift_id,
         )
         return demo, pos.token, office.token
     finally:
         await writer.close()
         await pool.close()
+
+
+async def _publish(pool: database.Pool, merchant_id: str, rules: CardTemplateCreate) -> str:
+    """A template's id."""
+    async with database.tenant(pool, merchant_id) as connection:
+        return (await templates.publish(connection, merchant_id, rules)).id
+
+
+async def _member(
+    pool: database.Pool, terms: Terms, merchant_id: str, card_id: str, api_key_id: str
+) -> str:
+    """The id of a member who has this card."""
+    tenant = await terms.load(merchant_id)
+    assert tenant is not None
+    async with database.tenant(pool, merchant_id) as connection:
+        seen = Reading(connection, tenant.merchant)
+        member = await members.insert(seen, Known("demo-member", None, None))
+        assert member is not None
+        assert await members.bind(seen, member.id, card_id, api_key_id)
+    return member.id
 
 
 async def _perform(

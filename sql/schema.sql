@@ -372,6 +372,31 @@ create policy tenant on card as permissive for all to PUBLIC using ((merchant_id
 grant insert, select on card to kafang_app;
 grant update (status, version, principal, bonus, activated_at, expires_at, expires_on, last_operation_at) on card to kafang_app;
 
+create table card_binding (
+    merchant_id text collate "C" not null,
+    card_id text collate "C" not null,
+    binding_no integer not null,
+    member_id text collate "C" not null,
+    bound_version bigint not null,
+    bound_at timestamp with time zone not null,
+    bound_by text collate "C" not null,
+    unbound_at timestamp with time zone,
+    unbound_by text collate "C",
+    constraint card_binding_pkey PRIMARY KEY (merchant_id, card_id, binding_no),
+    constraint card_binding_binding_no_check CHECK ((binding_no > 0)),
+    constraint card_binding_bound_version_check CHECK ((bound_version > 0)),
+    constraint card_binding_end CHECK (((unbound_at IS NULL) = (unbound_by IS NULL))),
+    constraint card_binding_merchant_id_card_id_fkey FOREIGN KEY (merchant_id, card_id) REFERENCES card(merchant_id, card_id),
+    constraint card_binding_merchant_id_member_id_fkey FOREIGN KEY (merchant_id, member_id) REFERENCES member(merchant_id, member_id)
+);
+CREATE INDEX card_binding_member ON public.card_binding USING btree (merchant_id, member_id) WHERE (unbound_at IS NULL);
+CREATE UNIQUE INDEX card_binding_open ON public.card_binding USING btree (merchant_id, card_id) WHERE (unbound_at IS NULL);
+alter table card_binding enable row level security;
+alter table card_binding force row level security;
+create policy tenant on card_binding as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on card_binding to kafang_app;
+grant update (unbound_at, unbound_by) on card_binding to kafang_app;
+
 create table card_template (
     merchant_id text collate "C" not null,
     template_id text collate "C" not null,
@@ -482,6 +507,31 @@ alter table lot force row level security;
 create policy tenant on lot as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on lot to kafang_app;
 grant update (remaining) on lot to kafang_app;
+
+create table member (
+    merchant_id text collate "C" not null,
+    member_id text collate "C" not null,
+    external_id text collate "C",
+    phone_index bytea,
+    masked_phone text,
+    token_generation integer not null default 1,
+    version integer not null default 1,
+    created_at timestamp with time zone not null,
+    constraint member_pkey PRIMARY KEY (merchant_id, member_id),
+    constraint member_external_id UNIQUE (merchant_id, external_id),
+    constraint member_phone UNIQUE (merchant_id, phone_index),
+    constraint member_is_known CHECK (((external_id IS NOT NULL) OR (phone_index IS NOT NULL))),
+    constraint member_phone_index_check CHECK ((octet_length(phone_index) = 32)),
+    constraint member_phone_pair CHECK (((phone_index IS NULL) = (masked_phone IS NULL))),
+    constraint member_token_generation_check CHECK ((token_generation > 0)),
+    constraint member_version_check CHECK ((version > 0)),
+    constraint member_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
+);
+alter table member enable row level security;
+alter table member force row level security;
+create policy tenant on member as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on member to kafang_app;
+grant update (phone_index, masked_phone, token_generation, version) on member to kafang_app;
 
 create table merchant (
     merchant_id text collate "C" not null,

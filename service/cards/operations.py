@@ -14,7 +14,7 @@ from service.kernel.problems import NOT_FOUND, UNAVAILABLE, ProblemError
 from service.ledger import answers, door
 from service.ledger.commands import Activate, Freeze, Intent, Issue, Unfreeze
 from service.ledger.decisions.movement import effective_status
-from service.ledger.reading import reading
+from service.ledger.reading import reading, require_own_card
 from service.ledger.reasons import CARD_NOT_FOUND
 from service.ledger.writer import NumberTakenError
 from service.rules.luhn import new_number
@@ -82,6 +82,7 @@ async def read(call: Call, _: None) -> Answer:
     """A card by its id."""
     card_id = object_id(call, "card_id", "crd")
     async with reading(call) as tenant:
+        await require_own_card(call, tenant, card_id)
         card = await store.by_id(tenant, card_id)
     if card is None:
         raise ProblemError(NOT_FOUND)
@@ -89,12 +90,14 @@ async def read(call: Call, _: None) -> Answer:
 
 
 async def statement(call: Call, _: None) -> Answer:
-    """The legs of a card, oldest first."""
+    """The legs of a card, oldest first; a member doesn't see what another had it for before."""
     card_id = object_id(call, "card_id", "crd")
     after, limit = decode_cursor(call.query.cursor, Version) or 0, call.query.limit
     async with reading(call) as tenant:
+        visible_after = await require_own_card(call, tenant, card_id)
         if await store.by_id(tenant, card_id) is None:
             raise ProblemError(NOT_FOUND)
+        after = max(after, visible_after)
         lines = await store.statement(tenant, card_id, after, limit + 1)
     return json_answer(200, Statement(*page(lines, limit, lambda line: line.version)))
 

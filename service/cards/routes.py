@@ -65,6 +65,7 @@ READ = Route(
     scope="cards:read",
     summary="Look at a card",
     description="State, balances that can be spent now, and the lots they are made of.",
+    for_members=True,
     answers={200: CardDetail},
     errors=(),
     example_path={"card_id": example_id("crd")},
@@ -76,7 +77,10 @@ STATEMENT = Route(
     tag="Cards",
     scope="cards:read",
     summary="Statement of a card",
-    description="Every change, oldest first, by version without gap, with the balances after.",
+    description="Every change, oldest first, by version without gap, with the balances after. "
+    "Where another member had the card before, a member's token is shown what came since it is "
+    "theirs.",
+    for_members=True,
     query=Paging,
     answers={200: Statement},
     errors=(),

@@ -25,8 +25,8 @@ from service.kernel.problems import (
     define_reason,
 )
 from service.kernel.turns import in_turn
-from service.ledger.reading import Reading, reading, tenant_of
-from service.ledger.reasons import MERCHANT_SUSPENDED, STORE_NOT_ALLOWED
+from service.ledger.reading import Reading, active_tenant_of, reading
+from service.ledger.reasons import STORE_NOT_ALLOWED
 from service.rules import days
 
 DAY_REFUSED = define(
@@ -136,10 +136,7 @@ async def _alone(call: Call) -> AsyncIterator[_Days]:
             await store.hold(connection, merchant_id, store_id)
         except asyncpg.LockNotAvailableError:
             raise ProblemError(UNAVAILABLE, BUSY) from None
-        tenant = await tenant_of(call, connection)
-        if tenant.merchant.status != "active":
-            raise ProblemError(MERCHANT_SUSPENDED)
-        yield await _days(call, tenant)
+        yield await _days(call, await active_tenant_of(call, connection))
 
 
 async def _answer(call: Call, by: DayBy) -> Answer:

@@ -23,8 +23,8 @@ from litestar.handlers import route as litestar_route
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from service.kernel import logs, metrics, problems, tokens, tracing, validation
-from service.kernel.auth import Credential, require_scope
+from service.kernel import logs, metrics, problems, tracing, validation
+from service.kernel.auth import Credential, closed_to_members, require_scope
 from service.kernel.errors import Effect, error_reply
 from service.kernel.ids import is_id
 from service.kernel.problems import Code, ProblemError, because
@@ -67,10 +67,12 @@ class Call(Struct):
 class Route(Struct, frozen=True):
     """A declared route: what it takes, what it can answer, and the words for who integrates it.
 
-    An empty `scope` means that no credential is needed: see `open_handler`. `safe` is a POST that
-    changes nothing, as every GET. `slow` is what has bounds of its own instead of the time limit
-    that all else is answered within. `media_type` is that of a success; `answer_headers` names the
-    headers of its own that a success may have, which `kernel/openapi.py` describes.
+    An empty `scope` means that no credential is needed: see `open_handler`. With `for_members` a
+    member's token is taken too, and the operation shows it what is the member's own; else it is
+    refused. `safe` is a POST that changes nothing, as every GET. `slow` is what has bounds of its
+    own instead of the time limit that all else is answered within. `media_type` is that of a
+    success; `answer_headers` names the headers of its own that a success may have, which
+    `kernel/openapi.py` describes.
     """
 
     method: Literal["GET", "POST"]
@@ -87,6 +89,7 @@ class Route(Struct, frozen=True):
     idempotent: bool = False
     safe: bool = False
     slow: bool = False
+    for_members: bool = False
     media_type: str = JSON
     answer_headers: tuple[str, ...] = ()
     example_path: Mapping[str, str] = {}
@@ -133,6 +136,8 @@ def handler(declared: Route, operation: Operation) -> HTTPRouteHandler:
     """The framework's handler for a declared route whose caller shows a credential."""
     if not declared.scope:
         raise ValueError(f"{declared.operation_id} has no scope: use open_handler")
+    if declared.for_members and declared.method != "GET":
+        raise ValueError(f"{declared.operation_id} changes something: members only read")
 
     async def serve(scope: Scope, receive: Receive) -> Reply:
         headers = _headers(scope)
@@ -284,32 +289,45 @@ async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> C
     request_id = request_id_of(scope)
     credential = await _credential(state, headers)
     scope["state"]["credential"] = credential
-    require_scope(credential, declared.scope)
-    if declared.body is not None:
-        _require_json(headers)
-        _require_small(headers)
-    key = _idempotency_key(headers) if declared.idempotent else ""
-    query = _query(declared, scope["query_string"])
-    return Call(
+    call = Call(
         state,
         credential,
         request_id,
         declared.operation_id,
         declared.scope,
         scope["path_params"],
-        key,
-        query,
+        "",
+        None,
         scope["state"].get("trace"),
     )
+    await _require_allowed(declared, call)
+    if declared.body is not None:
+        _require_json(headers)
+        _require_small(headers)
+    if declared.idempotent:
+        call.idempotency_key = _idempotency_key(headers)
+    call.query = _query(declared, scope["query_string"])
+    return call
 
 
 async def _credential(state: Any, headers: dict[bytes, bytes]) -> Credential:
     scheme, _, text = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    token = tokens.parse(text) if scheme.lower() == "bearer" else None
-    credential = await state.authenticate(token) if token else None
+    credential = await state.authenticate(text) if scheme.lower() == "bearer" else None
     if credential is None:
         raise ProblemError(problems.UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
     return cast(Credential, credential)
+
+
+async def _require_allowed(declared: Route, call: Call) -> None:
+    """Raise 403 where the key lacks the scope, and for a member's token unless the route is open.
+
+    One that is good no more is answered 401 here as anywhere: what is closed to it doesn't look.
+    """
+    if call.credential.member_id is None:
+        require_scope(call.credential, declared.scope)
+    elif not declared.for_members:
+        await call.state.confirm(call)
+        raise closed_to_members()
 
 
 def _require_json(headers: dict[bytes, bytes]) -> None:

@@ -78,6 +78,14 @@ BEARER: dict[str, Any] = {
     "description": "An API key (kfk_test_… or kfk_live_…), which names its merchant by itself. "
     "Each operation names the scope it needs.",
 }
+MEMBER: dict[str, Any] = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A member's token (kfm_test_… or kfm_live_…), which the merchant's backend "
+    "issues with `POST /v1/members/{member_id}/tokens`. It is good for minutes, has no scopes, and "
+    "only the operations that say so take it: they show the member's own. What isn't theirs is "
+    "answered as if it were not there.",
+}
 
 
 def document(routes: Sequence[Route], title: str, version: str, description: str) -> dict[str, Any]:
@@ -109,7 +117,7 @@ def document(routes: Sequence[Route], title: str, version: str, description: str
             "examples": _problem_examples(routes),
             "responses": _shared_refusals(routes, references),
             "headers": HEADERS,
-            "securitySchemes": {"bearer": BEARER},
+            "securitySchemes": {"bearer": BEARER, "member": MEMBER},
         },
     }
 
@@ -130,13 +138,12 @@ def _schemas(routes: Sequence[Route]) -> tuple[dict[Any, Any], dict[str, Any]]:
 def _operation(
     route: Route, references: dict[Any, Any], components: dict[str, Any]
 ) -> dict[str, Any]:
-    needs = f"\n\nNeeds the scope `{route.scope}`." if route.scope else ""
     operation: dict[str, Any] = {
         "operationId": route.operation_id,
         "tags": [route.tag],
         "summary": route.summary,
-        "description": route.description + needs,
-        "security": [{"bearer": [route.scope]}] if route.scope else [],
+        "description": route.description + _needs(route),
+        "security": _security(route),
     }
     if route.scope:
         operation["x-scope"] = route.scope
@@ -147,6 +154,20 @@ def _operation(
         operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     operation["responses"] = _answers(route, references) | _refusals(route, references)
     return operation
+
+
+def _needs(route: Route) -> str:
+    if not route.scope:
+        return ""
+    key = f"\n\nTakes an API key with the scope `{route.scope}`"
+    return key + (", or a member's token for what is theirs." if route.for_members else ".")
+
+
+def _security(route: Route) -> list[dict[str, list[str]]]:
+    """Each kind of credential that is taken, one of them is enough; none: it is open to all."""
+    keys = [{"bearer": [route.scope]}] if route.scope else []
+    members: list[dict[str, list[str]]] = [{"member": []}] if route.for_members else []
+    return keys + members
 
 
 def _parameters(
@@ -172,11 +193,12 @@ def _parameters(
 
 
 def _answers(route: Route, references: dict[Any, Any]) -> dict[str, Any]:
-    """The successes; the route's example belongs to the first."""
+    """The successes; the route's example is the first one's, and of those that show the same."""
     names = ["X-Request-Id"] + ["Idempotent-Replayed"] * route.idempotent + [*route.answer_headers]
     answers: dict[str, Any] = {}
-    for position, (status, wanted) in enumerate(route.answers.items()):
-        example = _example(route.example_answer, wanted) if position == 0 else None
+    shown = next(iter(route.answers.values()))
+    for status, wanted in route.answers.items():
+        example = _example(route.example_answer, wanted) if wanted == shown else None
         content = _content(references[wanted] if wanted is not None else {}, example)
         answers[str(status)] = {
             "description": _first_line(wanted) or route.summary,

@@ -135,7 +135,8 @@ UNAUTHENTICATED = define(
     "unauthenticated",
     401,
     "No valid credential",
-    "Send Authorization: Bearer with a valid, unexpired API key.",
+    "Send Authorization: Bearer with a valid, unexpired API key; a member's app asks its backend "
+    "for a new token.",
     "same_key",
 )
 FORBIDDEN = define(
@@ -196,3 +197,6 @@ INVALID_VALUE = define_reason("invalid_value", "The value does not fit its schem
 REPEATED_FIELD = define_reason("repeated_field", "Give it once.")
 NUL_CHARACTER = define_reason("nul_character", "A NUL character can't be stored.")
 SCOPE_MISSING = define_reason("scope_missing", "The key lacks the scope that `allowed` names.")
+NOT_FOR_MEMBERS = define_reason(
+    "not_for_members", "A member's token only reads what is the member's own. Use an API key."
+)

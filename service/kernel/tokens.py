@@ -1,14 +1,22 @@
-"""API keys as text: `kfk_test_` + tenant (26) + secret (32 characters, 160 bits) + checksum (6).
+"""What callers show: API keys, and the tokens that merchants' backends issue to their members.
 
-A leaked key is recognisable by its prefix; a mistyped one is refused by its checksum without a
-query; the tenant is inside, so row-level security holds from the first query. Only the SHA-256 of
-the whole key is stored: enough for a secret above 112 bits (ASVS 6.5.2). Decisions, "Tenant and
-scope"; THREAT-T18.
+An API key is `kfk_test_` + tenant (26) + secret (32 characters, 160 bits) + checksum (6). A leaked
+key is recognisable by its prefix; a mistyped one is refused by its checksum without a query; the
+tenant is inside, so row-level security holds from the first query. Only the SHA-256 of the whole
+key is stored: enough for a secret above 112 bits (ASVS 6.5.2). Decisions, "Tenant and scope";
+THREAT-T18.
+
+A member's token is `kfm_test_` + tenant (26) + member (26) + generation (8) + expiry (10) + the
+issuing key's hash (52) + signature (52). It is stored nowhere: the signature proves all before it,
+and the rest is looked at with what is read (`ledger/reading.py`). Decision 0017.
 """
 
 import hashlib
+import hmac
 import os
+import re
 import zlib
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
@@ -16,12 +24,31 @@ from service.kernel.ids import base32
 
 _HEADS = ("kfk_test_", "kfk_live_")
 _LENGTH = 9 + 26 + 32 + 6
+_MEMBER_TOKEN = re.compile(
+    r"(kfm_(?:test|live)_([0-9a-v]{26})([0-9a-v]{26})([0-9a-v]{8})([0-9a-v]{10})([0-9a-v]{52}))"
+    r"([0-9a-v]{52})"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Token(Struct, frozen=True):
     """A well-formed key: its tenant and the hash that is looked up; not yet proof of anything."""
 
     merchant_id: str
+    secret_hash: bytes
+
+
+class MemberClaims(Struct, frozen=True):
+    """What a member's token says, proved by its signature; not yet that it is still good.
+
+    `secret_hash` is that of the API key it was issued with; `expires_at` is in whole milliseconds.
+    """
+
+    merchant_id: str
+    member_id: str
+    generation: int
+    expires_at: datetime
     secret_hash: bytes
 
 
@@ -42,5 +69,37 @@ def parse(text: str) -> Token | None:
     return Token("mer_" + text[9:35], hashlib.sha256(text.encode("ascii")).digest())
 
 
+def sign_member_token(claims: MemberClaims, mode: str, key: bytes) -> str:
+    """The token that says this; `key` is the service's for this purpose."""
+    head = (
+        f"kfm_{mode}_{claims.merchant_id.removeprefix('mer_')}"
+        f"{claims.member_id.removeprefix('mbr_')}{base32(claims.generation, 4)}"
+        f"{base32((claims.expires_at - _EPOCH) // _MILLISECOND, 5)}"
+        f"{base32(int.from_bytes(claims.secret_hash), 26)}"
+    )
+    return head + _signature(head, key)
+
+
+def parse_member_token(text: str, key: bytes) -> MemberClaims | None:
+    """What a token says, or None when the form or the signature is wrong."""
+    found = _MEMBER_TOKEN.fullmatch(text)
+    if found is None:
+        return None
+    head, merchant, member, generation, expires_ms, secret_hash, signature = found.groups()
+    if not hmac.compare_digest(signature, _signature(head, key)):
+        return None
+    return MemberClaims(
+        "mer_" + merchant,
+        "mbr_" + member,
+        int(generation, 32),
+        _EPOCH + int(expires_ms, 32) * _MILLISECOND,
+        int(secret_hash, 32).to_bytes(32),
+    )
+
+
 def _checksum(head: str) -> str:
     return base32(zlib.crc32(head.encode("ascii")), 3)
+
+
+def _signature(head: str, key: bytes) -> str:
+    return base32(int.from_bytes(hmac.digest(key, head.encode("ascii"), "sha256")), 26)

@@ -32,6 +32,8 @@ class Keys(Struct, frozen=True):
     idempotency: bytes
     fingerprint: bytes
     quote: bytes
+    phone: bytes
+    member_token: bytes
 
     @classmethod
     def of(cls, secret: bytes) -> "Keys":
@@ -39,7 +41,7 @@ class Keys(Struct, frozen=True):
         return cls(
             *(
                 blake2b(name, key=secret, digest_size=32).digest()
-                for name in (b"idempotency", b"fingerprint", b"quote")
+                for name in (b"idempotency", b"fingerprint", b"quote", b"phone", b"member_token")
             )
         )
 

@@ -1,4 +1,7 @@
-"""Reading: a tenant's transaction with its clock, for answers that change nothing."""
+"""Reading: a tenant's transaction with its clock, for answers that change nothing.
+
+And changing what isn't value: all that is goes through the door.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +14,8 @@ from service.kernel import database
 from service.kernel.auth import require_scope
 from service.kernel.http import Call
 from service.kernel.problems import NOT_FOUND, UNAUTHENTICATED, ProblemError
-from service.ledger.reasons import STORE_NOT_ALLOWED
+from service.kernel.sql import SQL
+from service.ledger.reasons import MERCHANT_SUSPENDED, STORE_NOT_ALLOWED
 from service.ledger.terms import Merchant
 
 
@@ -46,6 +50,29 @@ def own(call: Call, found: T | None) -> T:
     return found
 
 
+def require_own_member(call: Call, member_id: str) -> None:
+    """Raise 404 where a member's token asks for another member, as for one that isn't there."""
+    if call.credential.member_id not in (None, member_id):
+        raise ProblemError(NOT_FOUND)
+
+
+async def require_own_card(call: Call, tenant: Reading, card_id: str) -> int:
+    """After which version the caller may see a card's history; 0 is all of it, as for every key.
+
+    Raises 404 where a member's token asks for what isn't the member's now, whether it is there or
+    not.
+    """
+    member_id, merchant_id = call.credential.member_id, call.credential.merchant_id
+    if member_id is None:
+        return 0
+    version: int | None = await tenant.connection.fetchval(
+        SQL["tenant.visible_after"], merchant_id, card_id, member_id
+    )
+    if version is None:
+        raise ProblemError(NOT_FOUND)
+    return version
+
+
 @asynccontextmanager
 async def reading(call: Call) -> AsyncIterator[Reading]:
     """A snapshot of the caller's tenant. Raises 401 and 403."""
@@ -54,24 +81,63 @@ async def reading(call: Call) -> AsyncIterator[Reading]:
         yield await tenant_of(call, connection)
 
 
+async def confirm(call: Call) -> None:
+    """Raise 401 or 403 where the credential isn't good any more."""
+    async with reading(call):
+        pass
+
+
+@asynccontextmanager
+async def writing(call: Call) -> AsyncIterator[Reading]:
+    """A transaction that changes what isn't value. Raises 401, and 403 as `active_tenant_of`."""
+    merchant_id = call.credential.merchant_id
+    async with database.tenant(call.state.pool, merchant_id) as connection:
+        yield await active_tenant_of(call, connection)
+
+
+async def active_tenant_of(call: Call, connection: database.Connection) -> Reading:
+    """As `tenant_of`, where something is to change: 403 also for a suspended merchant."""
+    tenant = await tenant_of(call, connection)
+    if tenant.merchant.status != "active":
+        raise ProblemError(MERCHANT_SUSPENDED)
+    return tenant
+
+
 async def tenant_of(call: Call, connection: database.Connection) -> Reading:
     """The caller's tenant in a transaction that has it set. Raises 401 and 403.
 
-    The credential is checked again when the tenant's epoch has moved.
+    The credential is checked again when the tenant's epoch has moved, and a member's token always:
+    by the database's clock, in the snapshot of what is read.
     """
     credential = call.credential
     merchant = await database.one(connection, "tenant.merchant", Merchant, credential.merchant_id)
-    if merchant is None:
-        raise ProblemError(UNAUTHENTICATED)
-    expired = credential.expires_at is not None and credential.expires_at <= merchant.clock
-    if merchant.epoch != credential.epoch or expired:
+    if merchant is None or not await _is_good(call, connection, merchant):
+        raise ProblemError(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
+    return Reading(connection, merchant)
+
+
+async def _is_good(call: Call, connection: database.Connection, merchant: Merchant) -> bool:
+    """Whether the credential still is, or the API key that the token was issued with. Raises 403.
+
+    The real clock: a test tenant's may stand still, and a token would be good for ever.
+    """
+    credential = call.credential
+    if credential.expires_at is not None and credential.expires_at <= merchant.clock:
+        return False
+    if merchant.epoch != credential.epoch:
         # On the connection that is held: waiting for a second one of the pool, readers would
         # wait for each other.
         tenant = await call.state.terms.load(
             credential.merchant_id, [credential.secret_hash], connection=connection
         )
         fresh = tenant.credentials.get(credential.secret_hash) if tenant else None
-        if fresh is None or expired:
-            raise ProblemError(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
-        require_scope(fresh, call.scope)
-    return Reading(connection, merchant)
+        if fresh is None:
+            return False
+        if credential.member_id is None:
+            require_scope(fresh, call.scope)
+    if credential.member_id is None:
+        return True
+    generation: int | None = await connection.fetchval(
+        SQL["tenant.token_generation"], credential.merchant_id, credential.member_id
+    )
+    return generation == credential.token_generation

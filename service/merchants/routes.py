@@ -5,7 +5,7 @@ import msgspec
 from schemas.merchants import TestClock, TestClockMove
 from service.kernel.http import Answer, Call, Route, handler
 from service.kernel.problems import ProblemError, because, define_reason
-from service.ledger.reading import reading
+from service.ledger.reading import confirm
 from service.ledger.reasons import UNPROCESSABLE
 from service.merchants import operations
 
@@ -31,8 +31,7 @@ CLOCK_MOVES_FORWARD = define_reason(
 
 async def move(call: Call, body: TestClockMove) -> Answer:
     """Move the clock."""
-    async with reading(call):
-        pass  # the credential as of now
+    await confirm(call)
     try:
         now = await operations.move_clock(call.state.pool, call.credential.merchant_id, body.now)
     except ValueError as error:

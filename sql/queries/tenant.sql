@@ -12,3 +12,15 @@ from merchant where merchant_id = $1;
 -- name: terms
 -- The tenant with what is configured for it, in one round trip and one snapshot; see terms_v2.
 select * from terms_v2($1, $2, $3, $4, $5);
+
+-- name: token_generation
+-- Under which generation a member's tokens are good now; nothing when there is no such member.
+select token_generation from member where merchant_id = $1 and member_id = $2;
+
+-- name: visible_after
+-- After which version a card's history is this member's to see: all of it, unless it was another's before. Nothing when
+-- the card isn't theirs.
+select case when exists (
+    select from card_binding o where o.merchant_id = $1 and o.card_id = $2 and o.member_id <> $3)
+  then b.bound_version else 0 end as version
+from card_binding b where b.merchant_id = $1 and b.card_id = $2 and b.member_id = $3 and b.unbound_at is null;

@@ -9,6 +9,7 @@ from msgspec import NODEFAULT, Struct, structs
 
 Place = tuple[str | int, ...]
 STORE, CARD, TEMPLATE = "sto_" + "0" * 26, "crd_" + "0" * 26, "tpl_" + "0" * 26
+MEMBER = "mbr_" + "0" * 26
 TILL = {"terminal_id": "T2", "operator": "0417", "shift": "早班", "receipt_no": "000481"}
 AMOUNT = {"value": 8_800, "currency": "CNY"}
 LINE = {
@@ -32,6 +33,12 @@ FULL: dict[str, dict[str, Any]] = {
     "activate_card": {"reason": "sold"},
     "freeze_card": {"reason": "stolen"},
     "unfreeze_card": {"reason": "found"},
+    "create_member": {"external_id": "wx-o6_bmjrPTlm6", "phone": "13800138000"},
+    "look_up_member": {"external_id": "wx-o6_bmjrPTlm6", "phone": "13800138000"},
+    "change_member_phone": {"phone": "13800138000", "version": 1},
+    "bind_card": {"card_number": "8800123412341237", "card_id": CARD},
+    "unbind_card": {"binding_no": 1},
+    "issue_member_token": {"expires_in_s": 900},
     "create_top_up": {
         "amount": AMOUNT, "tender": "cash", "payment_reference": "420000", "store_id": STORE,
         "till": TILL,

@@ -93,6 +93,26 @@ async def balances(client: Client, card: TestCard) -> tuple[int, int]:
     return answer.json()["balances"]["principal"], answer.json()["balances"]["bonus"]
 
 
+async def member(office: Client, **known: str) -> str:
+    """A new member's id; known by a phone of their own unless something is given."""
+    body = known or {"phone": f"138{next(_numbers):08}"}
+    answer = await office.post("/v1/members", body)
+    assert answer.status == 201, answer.body
+    return str(answer.json()["id"])
+
+
+async def bind(office: Client, member_id: str, card: TestCard) -> Response:
+    """Make a card a member's."""
+    return await office.post(f"/v1/members/{member_id}/cards", {"card_id": card.card_id})
+
+
+async def token(office: Client, member_id: str) -> str:
+    """What the member's app shows."""
+    answer = await office.post(f"/v1/members/{member_id}/tokens", {})
+    assert answer.status == 201, answer.body
+    return str(answer.json()["token"])
+
+
 async def move_clock(office: Client, now: str) -> None:
     """Let the tenant's time be `now`."""
     answer = await office.post("/v1/test-clock", {"now": now})
@@ -102,7 +122,7 @@ async def move_clock(office: Client, now: str) -> None:
 async def rows(postgres: Server, merchant_id: str) -> dict[str, int]:
     """How many rows a merchant has in each table that a request could leave one in."""
     tables = ["operation", "idempotency_key", "posting", "leg", "lot", "card", "redemption"]
-    tables += ["card_template", "template_version"]
+    tables += ["card_template", "template_version", "member", "card_binding"]
     connection = await asyncpg.connect(postgres.owner_dsn)
     try:
         async with connection.transaction():

@@ -50,6 +50,7 @@ async def send(
     """A request of a route, good but for what is given."""
     path = route.path.replace("{card_id}", bad.CARD).replace("{template_id}", bad.TEMPLATE)
     path = path.replace("{redemption_id}", "rdm_" + "0" * 26).replace("{store_id}", bad.STORE)
+    path = path.replace("{member_id}", bad.MEMBER)
     path = path.replace("{business_date}", contract.BUSINESS_DATE) + query
     if route.body is None:
         return await client.request(route.method, path, b"", headers or {})

@@ -1,5 +1,6 @@
 """Another merchant's objects answer as if they were not there, on every route with an id."""
 
+import re
 from typing import Any
 
 import pytest
@@ -34,7 +35,10 @@ async def _theirs(other: Tenant, client_of: ClientOf) -> Theirs:
     async with client_of(other.merchant_key) as client:
         card = await shop.funded(client, other, 1_000)
         sale = await shop.sold(client, card, 100, store_id=other.store_ids[0])
+        member_id = await shop.member(client)
+        assert (await shop.bind(client, member_id, card)).status == 201
     ids = {
+        "member_id": member_id,
         "card_id": card.card_id,
         "template_id": other.template_id,
         "redemption_id": sale,
@@ -48,18 +52,23 @@ async def _theirs(other: Tenant, client_of: ClientOf) -> Theirs:
 async def test_a_foreign_id_is_an_absent_one(
     office: Client, tenant: Tenant, theirs: Theirs, postgres: Server, route: Any
 ) -> None:
-    [name] = [name for name in contract.ID_PREFIXES if f"{{{name}}}" in route.path]
+    name, *others = re.findall(r"\{(\w+_id)\}", route.path)
+    own = await shop.issue(office, tenant)
+    path_of = route.path
+    for other in others:  # beside what is theirs, what is ours
+        path_of = path_of.replace(f"{{{other}}}", {"card_id": own.card_id}[other])
     before = await shop.rows(postgres, tenant.merchant_id)
     answers = []
     absent = f"{contract.ID_PREFIXES[name]}_{'0' * 26}"
     for value in (theirs.ids[name], absent, "crd_x", "opn_" + "0" * 26, "%00", "a" * 300):
-        path = route.path.replace(f"{{{name}}}", value)
+        path = path_of.replace(f"{{{name}}}", value)
         path = path.replace("{business_date}", contract.BUSINESS_DATE)
         if route.method == "GET":
             answers.append(await office.get(path))
         else:
-            own = {"store_id": tenant.store_ids[0]} if "store_id" in route.example_body else {}
-            body = {**own, **BODIES.get(route.operation_id, {})}
+            at_home = "store_id" in (route.example_body or {})
+            body = {"store_id": tenant.store_ids[0]} if at_home else {}
+            body |= BODIES.get(route.operation_id, route.example_body or {})
             key = shop.new_key() if route.idempotent else None
             answers.append(await office.post(path, body, key))
     assert {(a.status, a.json()["code"]) for a in answers} == {(404, "not_found")}

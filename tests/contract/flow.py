@@ -28,7 +28,9 @@ START, AHEAD_YEARS = "2036-03-02T06:15:00Z", 10
 MONTH = "opening_at=2036-01-31T16:00:00Z"
 # In a table's text an id may come right after the \\n of a line's end.
 ID = re.compile(r"(?:\b|(?<=\\n))([a-z]{3})_[0-9a-v]{26}\b")
+MEMBER_TOKEN = re.compile(r"kfm_test_[0-9a-v]+")
 EXAMPLE_TOKEN = "AAABnKZcMqAAAAAAAAAiYA2v0bQ1V4mJ8rXkT7yHc9w="  # invented
+EXAMPLE_MEMBER_TOKEN = "kfm_test_" + "06f2k9v3c0a1b2c3d4e5f6g7h8" * 2 + "…"  # invented, cut short
 
 
 class Walk:
@@ -45,7 +47,14 @@ class Walk:
         """The answer to a route's example, changed by `body`; `ids` fill the path and the query."""
         route = ROUTES[operation_id]
         pos = not route.scope.startswith(
-            ("templates:", "cards:freeze", "days:reopen", "reports:", "test_clock:")
+            (
+                "templates:",
+                "cards:freeze",
+                "days:reopen",
+                "reports:",
+                "test_clock:",
+                "member_tokens:",
+            )
         )
         client = self.pos if pos else self.office
         query = ids.pop("query", "")
@@ -54,8 +63,9 @@ class Walk:
             answer = await client.get(path)
         else:
             key = f"POS12-20260301-{next(self._keys):06d}-1" if route.idempotent else None
-            store = self.store if "store_id" in route.example_body else {}
-            answer = await client.post(path, {**route.example_body, **store, **(body or {})}, key)
+            example = route.example_body or {}
+            store = self.store if "store_id" in example else {}
+            answer = await client.post(path, {**example, **store, **(body or {})}, key)
         if answer.status not in route.answers:
             raise RuntimeError(f"{operation_id}: {answer.status} {answer.body!r}")
         if route.media_type != JSON:
@@ -77,6 +87,7 @@ async def walk(server: Server, tenant: Tenant) -> dict[str, Any]:
         await steps.send("freeze_card", card_id=card_id)
         await steps.send("unfreeze_card", card_id=card_id)
         await steps.send("get_statement", card_id=card_id)
+        await _members(steps, number, tenant.template_id)
         await steps.send("get_receipt", operation_id=steps.answers["create_redemption"]["id"])
         await steps.send("get_last_operation", query="?terminal_id=T2")
         day = {"store_id": tenant.store_ids[0], "business_date": START[:10]}
@@ -109,6 +120,20 @@ async def _card(steps: Walk) -> tuple[str, str]:
     return issued["id"], issued["card_number"]
 
 
+async def _members(steps: Walk, number: str, template_id: str) -> None:
+    member_id = (await steps.send("create_member"))["id"]
+    await steps.send("list_members")
+    await steps.send("bind_card", {"card_number": number}, member_id=member_id)
+    gift = await steps.send("issue_card", {"template_id": template_id})
+    bound = {"member_id": member_id, "card_id": gift["id"]}
+    by_id = {"card_number": None, "card_id": gift["id"]}
+    await steps.send("bind_card", by_id, member_id=member_id)
+    await steps.send("unbind_card", **bound)
+    for name in ("look_up_member", "get_member", "list_member_cards", "issue_member_token",
+                 "sign_out_member", "change_member_phone"):  # fmt: skip
+        await steps.send(name, member_id=member_id)
+
+
 async def _sales(steps: Walk, card_id: str, number: str) -> None:
     by_number = {"sources": [{"card_number": number}]}
     await steps.send("quote_redemption", by_number)
@@ -134,6 +159,9 @@ def invented(answers: dict[str, Any]) -> dict[str, Any]:
     masked = f"8800 **** **** {number[-4:]}"
     text = text.replace(masked, f"8800 **** **** {EXAMPLE_NUMBER[-4:]}")
     text = text.replace(answers["quote_redemption"]["quote_token"], EXAMPLE_TOKEN)
+    text = MEMBER_TOKEN.sub(EXAMPLE_MEMBER_TOKEN, text)
+    # By the real clock, unlike all else.
+    text = text.replace(answers["issue_member_token"]["expires_at"], "2036-03-02T06:30:00.604Z")
     seen: dict[str, list[str]] = {}
 
     def renamed(found: re.Match[str]) -> str:

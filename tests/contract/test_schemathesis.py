@@ -46,7 +46,7 @@ CHECKS = [
 ]
 # The clock is moved last: cards and lots of the others must not expire under them.
 NAMES = sorted(OPERATIONS, key=lambda name: (name == "move_test_clock", name))
-EXAMPLE_ID = re.compile(r"(tpl|crd|sto|rdm)_06f2k9v3c0a1b2c3d4e5f6g7h8")
+EXAMPLE_ID = re.compile(r"(tpl|crd|sto|rdm|mbr)_06f2k9v3c0a1b2c3d4e5f6g7h8")
 TILL = {"terminal_id": "T2"}
 # What must be asked of a store.
 BY_STORE = {"find_redemptions": {"request_no": "GEN-1"}, "get_last_operation": TILL}
@@ -69,7 +69,14 @@ async def _world(server: Server, postgres: Postgres, client_of: ClientOf) -> Asy
     async with client_of(tenant.merchant_key) as office:
         card = await shop.funded(office, tenant, 50_000_000)
         sale = await shop.sold(office, card, 8_800, store_id=store)
-    ids = {"tpl": tenant.template_id, "crd": card.card_id, "sto": store, "rdm": sale}
+        member_id = await shop.member(office, **ROUTES["create_member"].example_body)
+    ids = {
+        "tpl": tenant.template_id,
+        "crd": card.card_id,
+        "sto": store,
+        "rdm": sale,
+        "mbr": member_id,
+    }
     yield World(server.base_url, tenant.merchant_key, ids, card.number)
     await require_whole(postgres, tenant.merchant_id)
 
@@ -85,6 +92,10 @@ async def fresh(world: World, client_of: ClientOf, name: str) -> World:
             store = {"store_id": ids["sto"]}
             await shop.top_up(office, card, 40_000_000, **store)
             ids["rdm"] = await shop.sold(office, card, 8_800, **store, till=TILL)
+        if name == "change_member_phone":  # the others are found by theirs
+            ids["mbr"] = await shop.member(office)
+        if name in ("bind_card", "unbind_card"):
+            await shop.bind(office, ids["mbr"], card)
         if name == "unfreeze_card":
             await office.post(f"/v1/cards/{card.card_id}/freeze", {}, shop.new_key())
     return World(world.base_url, world.token, ids, card.number)

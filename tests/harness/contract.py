@@ -25,6 +25,7 @@ ID_PREFIXES = {
     "redemption_id": "rdm",
     "operation_id": "rdm",
     "store_id": "sto",
+    "member_id": "mbr",
 }
 # A day that any store may have had.
 BUSINESS_DATE = "2026-03-01"

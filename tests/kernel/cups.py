@@ -92,11 +92,11 @@ async def alive(state: Any) -> Answer:
     return Answer(200, b"kafang_up 1\n", media_type="text/plain")
 
 
-async def authenticate(token: tokens.Token) -> Credential | None:
-    for text, scopes in SCOPES.items():
-        if tokens.parse(text) == token:
-            return Credential(MERCHANT, "key_1", b"", frozenset(scopes), None, None, 1)
-    return None
+async def authenticate(text: str) -> Credential | None:
+    scopes = SCOPES.get(text)
+    if scopes is None:
+        return None
+    return Credential(MERCHANT, "key_1", b"", frozenset(scopes), None, None, 1)
 
 
 FILLING = route(

@@ -6,8 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from service.kernel import http
+from service.kernel.auth import Credential
 from service.kernel.http import handler, open_handler
 from tests.kernel.cups import (
     CUP_ID,
@@ -214,3 +216,12 @@ def test_a_route_is_not_open_by_mistake() -> None:
         handler(route("GET", "/x", "x", scope=""), broken)
     with pytest.raises(ValueError, match="use handler"):
         open_handler(route("GET", "/x", "x"), alive)
+    with pytest.raises(ValueError, match="members only read"):
+        handler(route("POST", "/x", "x", for_members=True), broken)
+
+
+def test_a_member_acts_for_no_store() -> None:
+    key = Credential("mer_1", "key_1", b"", frozenset(), None, None, 1)
+    assert key.acts_for("sto_1")
+    assert not replace(key, member_id="mbr_1").acts_for("sto_1")
+    assert not replace(key, member_id="mbr_1").acts_for(None)

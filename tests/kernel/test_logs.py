@@ -42,6 +42,17 @@ def test_a_finished_request_is_one_line_on_demand(capsys: pytest.CaptureFixture[
     }
 
 
+def test_a_members_request_names_the_member_and_the_key_it_was_let_in_by(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("info", access=True)
+    logs.log_request("GET", "get_card", 200, 0.1, "req_1", replace(TILL, member_id="mbr_1"))
+    (line,) = written(capsys)
+    assert (line["member_id"], line["api_key_id"], line["merchant_id"]) == (
+        "mbr_1", "key_1", "mer_1",
+    )  # fmt: skip
+
+
 def test_by_default_only_faults_and_slow_requests(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", access=False)
     log_request(201, 0.1)
@@ -86,6 +97,7 @@ def test_the_level_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
         {"database_url": CANARY},
         {"note": f"kfk_test_{CANARY.replace('-', '')}", "url": f"postgresql://kafang:{CANARY}@db/x"},
         {"credential": replace(TILL, store_id="kfk_live_c0ffee")},
+        {"note": "kfm_test_0canary0", "text": "Bearer kfm_live_canary"},
     ],
 )  # fmt: skip
 def test_secrets_are_never_logged(
@@ -97,6 +109,7 @@ def test_secrets_are_never_logged(
     text = capsys.readouterr().err
     assert "anary" not in text
     assert "kfk_" not in text
+    assert "kfm_" not in text
     assert redaction.REDACTED in text
 
 

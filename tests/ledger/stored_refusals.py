@@ -1,7 +1,8 @@
 """What provokes the refusals that look something up first, with a merchant to look for it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, time
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +39,7 @@ PATH = {
     "redemption_id": "rdm_" + "0" * 26,
     "operation_id": "rdm_" + "0" * 26,
     "store_id": "sto_" + "0" * 26,
+    "member_id": "mbr_" + "0" * 26,
     "business_date": "2026-03-01",
 }
 How = Callable[[Shop], Awaitable[Any]]
@@ -113,14 +115,21 @@ def publish(merchant: Shop) -> Awaitable[Any]:
     return templates.create(call(merchant), msgspec.convert(body, CardTemplateCreate))
 
 
-async def publish_suspended(merchant: Shop) -> None:
-    """A template, while the merchant is suspended."""
-    change = "update merchant set status = '{}' where merchant_id = $1"
+@asynccontextmanager
+async def suspended(merchant: Shop) -> AsyncIterator[None]:
+    """The merchant is suspended meanwhile."""
+    change = "update merchant set status = '{}', epoch = epoch + 1 where merchant_id = $1"
     await merchant.rows(change.format("suspended"))
     try:
-        await merchant.publish()
+        yield
     finally:
         await merchant.rows(change.format("active"))
+
+
+async def publish_suspended(merchant: Shop) -> None:
+    """A template, while the merchant is suspended."""
+    async with suspended(merchant):
+        await merchant.publish()
 
 
 def without_database(_: Shop) -> Awaitable[Any]:
@@ -177,12 +186,8 @@ async def close_late(asked: Any) -> Any:
 
 async def close_suspended(merchant: Shop) -> Any:
     """A closing, while the merchant is suspended."""
-    change = "update merchant set status = '{}' where merchant_id = $1"
-    await merchant.rows(change.format("suspended"))
-    try:
+    async with suspended(merchant):
         return await on_day(lambda asked: days.close(asked, DayClose(0)), "2026-03-01")(merchant)
-    finally:
-        await merchant.rows(change.format("active"))
 
 
 async def close_beside(merchant: Shop) -> Any:
@@ -225,7 +230,7 @@ CASES: list[tuple[str, str, How]] = [
      lambda m: cards.look_up(call(m), CardLookup("88000000"))),
     ("service.cards.operations.read", "not_found", lambda m: cards.read(call(m), None)),
     ("service.cards.operations.statement", "not_found", lambda m: cards.statement(call(m), None)),
-    ("service.days.operations._alone", "merchant_suspended", close_suspended),
+    ("service.ledger.reading.active_tenant_of", "merchant_suspended", close_suspended),
     ("service.days.operations._alone", "unavailable", close_beside),
     ("service.days.operations._days", "not_found", lambda m: days.read(call(m), None)),
     ("service.days.operations._named", "not_found",

@@ -16,12 +16,13 @@ from service.kernel import embedded
 from service.kernel.problems import CODES, REASONS, ProblemError
 from service.ledger.batch import Pending, Settled
 from service.ledger.decisions.outcome import Refused, Rejected
-from tests.ledger import guards, pure, refusal_cases, stored_refusals
+from tests.ledger import guards, member_refusals, pure, refusal_cases, stored_refusals
 from tests.ledger.refusal_cases import CASES, FROZEN, decided, redeem
 from tests.ledger.rules.kit import Shop, caught, shop
 from tests.ledger.test_constraints import CATALOGUE
 
 REFUSALS: list[str] = CATALOGUE["refusals"]["guards"]
+STORED = [*stored_refusals.CASES, *member_refusals.CASES]
 ELSEWHERE: dict[str, str] = CATALOGUE["refusals"]["elsewhere"]
 
 
@@ -82,7 +83,7 @@ async def _merchant(database: embedded.Server) -> AsyncIterator[Shop]:
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["product", "twin"])
-@pytest.mark.parametrize(("guard", "codes", "how"), cases_of(stored_refusals.CASES))
+@pytest.mark.parametrize(("guard", "codes", "how"), cases_of(STORED))
 async def test_a_refusal_that_looks_something_up_is_provoked(
     merchant: Shop,
     guard: str,
@@ -99,7 +100,7 @@ async def test_a_refusal_that_looks_something_up_is_provoked(
 
 
 def test_every_guard_has_its_entry_and_its_case() -> None:
-    every: list[Any] = [*CASES, *stored_refusals.CASES]
+    every: list[Any] = [*CASES, *STORED]
     provoked_here = {f"{code} @ {place}" for place, codes, _ in every for code in codes.split()}
     assert guards.guards() == set(REFUSALS)
     assert set(REFUSALS) <= provoked_here

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import asyncpg
@@ -20,6 +21,21 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 PLACE = (BEGIN + timedelta(seconds=40), "rdm_" + "0" * 26)
 LATE = "rdm_" + f"{1:020}" + f"{OPERATIONS // CARDS:06}"
 PERIOD = (BEGIN + timedelta(seconds=118), BEGIN + timedelta(seconds=120))
+
+# A member for each card, and one for all the others; each card was the next member's before.
+MEMBERS = """
+insert into member (merchant_id, member_id, external_id, phone_index, masked_phone, created_at)
+select $1, 'mbr_' || n, 'wx-' || n, sha256(n::text::bytea), '138****8000', clock_timestamp()
+from generate_series(1, 20000) n
+"""
+BINDINGS = """
+insert into card_binding (merchant_id, card_id, binding_no, member_id, bound_version, bound_at,
+  bound_by, unbound_at, unbound_by)
+select merchant_id, card_id, part, 'mbr_' || n + 1 - part / 2, 1, clock_timestamp(), 'key_1',
+  case part when 1 then clock_timestamp() end, case part when 1 then 'key_1' end
+from (select *, row_number() over (order by card_id) as n from card where merchant_id = $1) c,
+  generate_series(1, 2) part
+"""
 
 Node = dict[str, Any]
 
@@ -68,6 +84,9 @@ async def _ledger(postgres: embedded.Server) -> AsyncIterator[Ledger]:
             merchant.merchant_id,
         )
         await admin.execute("vacuum analyze operation")
+        await admin.execute(MEMBERS, merchant.merchant_id)
+        await admin.execute(BINDINGS, merchant.merchant_id)
+        await admin.execute("vacuum analyze member, card_binding, card, lot")
     connection = await asyncpg.connect(postgres.app_dsn, server_settings=READER_SETTINGS)
     yield Ledger(merchant, connection)
     await connection.close()
@@ -111,3 +130,27 @@ async def test_a_report_of_a_short_period_reads_that_period(ledger: Ledger) -> N
         read = [node for node in nodes if node.get("Index Name") == "operation_recorded_at"]
         assert read, query
         assert read[0]["Actual Rows"] <= 2 * CARDS
+
+
+@pytest.mark.parametrize("generic", [False, True])
+async def test_a_member_and_what_is_theirs_are_found_at_once(ledger: Ledger, generic: bool) -> None:
+    connection, merchant_id = ledger.connection, ledger.merchant.merchant_id
+    async with connection.transaction():
+        await connection.execute(SQL["tenant.set"], merchant_id)
+        [card, *_] = await connection.fetch(SQL["members.cards"], merchant_id, "mbr_7")
+    card_id = card["card_id"]
+    for query, arguments, index, table in (
+        ("members.by_external_id", ("wx-7",), "member_external_id", "member"),
+        ("members.by_phone", (sha256(b"7").digest(),), "member_phone", "member"),
+        ("members.page", ("mbr_~", 51), "member_pkey", "member"),
+        ("members.cards", ("mbr_7",), "card_binding_member", "card_binding"),
+        ("members.cards", ("mbr_7",), "card_pkey", "card"),
+        ("members.count", ("mbr_7",), "card_binding_member", "card_binding"),
+        ("members.holder", (card_id,), "card_binding_open", "card_binding"),
+        ("members.lots", ([card_id],), "lot_pkey", "lot"),
+        ("tenant.token_generation", ("mbr_7",), "member_pkey", "member"),
+        ("tenant.visible_after", (card_id, "mbr_7"), "card_binding_pkey", "card_binding"),
+    ):
+        nodes = await ledger.nodes(query, *arguments, generic=generic)
+        assert index in {node.get("Index Name") for node in nodes}, query
+        assert walked(nodes, table) <= 60, query

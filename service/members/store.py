@@ -1,0 +1,188 @@
+"""Members and bindings as rows."""
+
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+
+from msgspec import Struct, structs
+
+from schemas.members import Binding, Member, MemberCard
+from service.kernel import database
+from service.kernel.ids import new_id
+from service.kernel.sql import SQL
+from service.ledger import answers
+from service.ledger.reading import Reading
+from service.ledger.state import Card, Lot
+
+
+class Known(Struct, frozen=True):
+    """What a member is known by; phone and index are both there or both not."""
+
+    external_id: str | None
+    phone_index: bytes | None
+    masked_phone: str | None
+
+
+class _Binding(Binding):
+    is_named: bool
+
+
+async def insert(tenant: Reading, known: Known) -> Member | None:
+    """A new member; None when somebody is known by one of these."""
+    return await database.one(
+        tenant.connection,
+        "members.insert",
+        Member,
+        tenant.merchant.merchant_id,
+        new_id("mbr"),
+        known.external_id,
+        known.phone_index,
+        known.masked_phone,
+        tenant.now,
+    )
+
+
+async def by_id(tenant: Reading, member_id: str) -> Member | None:
+    """The member, or None."""
+    merchant_id = tenant.merchant.merchant_id
+    return await database.one(tenant.connection, "members.by_id", Member, merchant_id, member_id)
+
+
+async def by_external_id(tenant: Reading, external_id: str) -> Member | None:
+    """The member that the merchant's backend calls so, or None."""
+    merchant_id = tenant.merchant.merchant_id
+    return await database.one(
+        tenant.connection, "members.by_external_id", Member, merchant_id, external_id
+    )
+
+
+async def by_phone(tenant: Reading, phone_index: bytes) -> Member | None:
+    """The member with this phone, or None."""
+    merchant_id = tenant.merchant.merchant_id
+    return await database.one(
+        tenant.connection, "members.by_phone", Member, merchant_id, phone_index
+    )
+
+
+async def page(tenant: Reading, before: str, limit: int) -> list[Member]:
+    """Members older than an id, newest first."""
+    merchant_id = tenant.merchant.merchant_id
+    return await database.many(
+        tenant.connection, "members.page", Member, merchant_id, before, limit
+    )
+
+
+async def change_phone(
+    tenant: Reading, member_id: str, version: int, known: Known
+) -> Member | None:
+    """The member with another phone; None when not of this version, or it has the phone already.
+
+    Raises UniqueViolationError when it is somebody else's.
+    """
+    return await database.one(
+        tenant.connection,
+        "members.change_phone",
+        Member,
+        tenant.merchant.merchant_id,
+        member_id,
+        version,
+        known.phone_index,
+        known.masked_phone,
+    )
+
+
+async def sign_out(tenant: Reading, member_id: str) -> Member | None:
+    """End every token of a member; None when there is none."""
+    merchant_id = tenant.merchant.merchant_id
+    return await database.one(tenant.connection, "members.sign_out", Member, merchant_id, member_id)
+
+
+async def token_generation(tenant: Reading, member_id: str) -> int | None:
+    """Under which generation a member's tokens are good now; None: there is no such member."""
+    generation: int | None = await tenant.connection.fetchval(
+        SQL["tenant.token_generation"], tenant.merchant.merchant_id, member_id
+    )
+    return generation
+
+
+async def hold(tenant: Reading, member_id: str) -> bool:
+    """Let no other binding of this member happen until the transaction ends; False: no such one."""
+    merchant_id = tenant.merchant.merchant_id
+    held = await tenant.connection.fetchval(SQL["members.hold"], merchant_id, member_id)
+    return held is not None
+
+
+async def count(tenant: Reading, member_id: str) -> int:
+    """How many cards are a member's now."""
+    merchant_id = tenant.merchant.merchant_id
+    found: int = await tenant.connection.fetchval(SQL["members.count"], merchant_id, member_id)
+    return found
+
+
+async def card(tenant: Reading, card_id: str | None, card_number: str | None) -> str | None:
+    """The id of a card that can be bound, by its id or by its number; None: there is no such."""
+    query = "members.card_of_id" if card_id is not None else "members.card_of_number"
+    found: str | None = await tenant.connection.fetchval(
+        SQL[query], tenant.merchant.merchant_id, card_id or card_number
+    )
+    return found
+
+
+async def bind(tenant: Reading, member_id: str, card_id: str, api_key_id: str) -> bool:
+    """Make a card a member's; False when it is somebody's already."""
+    merchant_id = tenant.merchant.merchant_id
+    binding_no = await tenant.connection.fetchval(
+        SQL["members.bind"], merchant_id, card_id, member_id, tenant.now, api_key_id
+    )
+    return binding_no is not None
+
+
+async def holder(tenant: Reading, card_id: str) -> str | None:
+    """Whose a card is now."""
+    found: str | None = await tenant.connection.fetchval(
+        SQL["members.holder"], tenant.merchant.merchant_id, card_id
+    )
+    return found
+
+
+async def binding(
+    tenant: Reading, card_id: str, binding_no: int, member_id: str
+) -> tuple[Binding, bool] | None:
+    """A member's binding, over or not, and whether the card is in their name; None: no such."""
+    merchant_id = tenant.merchant.merchant_id
+    row = await database.one(
+        tenant.connection, "members.binding", _Binding, merchant_id, card_id, binding_no, member_id
+    )
+    if row is None:
+        return None
+    shown = Binding(row.card_id, row.member_id, row.binding_no, row.bound_at, row.unbound_at)
+    return shown, row.is_named
+
+
+async def unbind(tenant: Reading, card_id: str, binding_no: int, api_key_id: str) -> None:
+    """End a binding that goes on."""
+    merchant_id = tenant.merchant.merchant_id
+    await tenant.connection.execute(
+        SQL["members.unbind"], merchant_id, card_id, binding_no, tenant.now, api_key_id
+    )
+
+
+async def cards(tenant: Reading, member_id: str) -> list[MemberCard]:
+    """The cards that are a member's now, in two queries however many they are."""
+    connection, merchant_id = tenant.connection, tenant.merchant.merchant_id
+    rows = await connection.fetch(SQL["members.cards"], merchant_id, member_id)
+    card_ids = [row["card_id"] for row in rows]
+    lots = await connection.fetch(SQL["members.lots"], merchant_id, card_ids)
+    lots_of = {
+        card_id: tuple(Lot(*columns) for _, *columns in group)
+        for card_id, group in groupby(lots, itemgetter("card_id"))
+    }
+    return [
+        _card(Card(*[*columns, lots_of.get(columns[0], ())]), tenant.now, binding_no, bound_at)
+        for *columns, binding_no, bound_at in rows
+    ]
+
+
+def _card(found: Card, now: datetime, binding_no: int, bound_at: datetime) -> MemberCard:
+    detail = structs.asdict(answers.card_detail(found, now))
+    return MemberCard(**detail, binding_no=binding_no, bound_at=bound_at)
