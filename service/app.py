@@ -21,6 +21,7 @@ import service.docs.routes
 import service.error_codes.routes
 import service.merchants.routes
 import service.receipts.routes
+import service.records.routes
 import service.redemptions.routes
 import service.reports.routes
 import service.reversals.routes
@@ -54,6 +55,7 @@ def handlers() -> Sequence[HTTPRouteHandler]:
     return [
         *service.templates.routes.HANDLERS,
         *service.cards.routes.HANDLERS,
+        *service.records.routes.HANDLERS,
         *service.top_ups.routes.HANDLERS,
         *service.redemptions.routes.HANDLERS,
         *service.reversals.routes.HANDLERS,
@@ -159,6 +161,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "writer": writer,
             "reporting": asyncio.Semaphore(1),
             "closing": asyncio.Semaphore(1),
+            "pressing": asyncio.Semaphore(1),
             "authenticate": authenticate,
             "openapi": contract.encode("utf-8"),
             "error_codes": msgspec.json.encode(codes),

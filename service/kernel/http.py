@@ -64,8 +64,9 @@ class Route(Struct, frozen=True):
     """A declared route: what it takes, what it can answer, and the words for who integrates it.
 
     An empty `scope` means that no credential is needed: see `open_handler`. `safe` is a POST that
-    changes nothing, as every GET. `media_type` is that of a success; `answer_headers` names the
-    headers of its own that a success may have, which `kernel/openapi.py` describes.
+    changes nothing, as every GET. `media_type` is that of a success; `also` are the others it may
+    have when it is asked for, each with what it holds. `answer_headers` names the headers of its
+    own that a success may have, which `kernel/openapi.py` describes.
     """
 
     method: Literal["GET", "POST"]
@@ -82,6 +83,7 @@ class Route(Struct, frozen=True):
     idempotent: bool = False
     safe: bool = False
     media_type: str = JSON
+    also: Mapping[str, Any] = {}
     answer_headers: tuple[str, ...] = ()
     example_path: Mapping[str, str] = {}
     example_body: Any = None
