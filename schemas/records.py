@@ -4,16 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from schemas.cards import Card, CardStatus, CardVersion, OperationKind
-from schemas.common import (
-    Account,
-    BusinessDate,
-    Currency,
-    ExpiresOn,
-    Instant,
-    Label,
-    Name,
-)
+from schemas.cards import Card, CardStatus, OperationKind
+from schemas.common import Account, BusinessDate, CardVersion, Currency, ExpiresOn, Instant
 from schemas.problems import Reason
 from schemas.redemptions import Line, LineRefund
 from schemas.reports import Count, Value
@@ -22,7 +14,9 @@ from schemas.top_ups import Tender
 
 Language = Annotated[
     Literal["zh-CN", "en"],
-    Meta(description="Of the words: those of the contract, and all of a page's. zh-CN if left out."),
+    Meta(
+        description="Of the words: those of the contract, and all of a page's. zh-CN if left out."
+    ),
 ]
 Format = Annotated[
     Literal["json", "html", "pdf"],
@@ -210,7 +204,7 @@ class Chain(Struct):
 class Proof(Struct):
     """What makes an altered, a missing and a moved line show."""
 
-    algorithm: Literal["sha-256"]
+    algorithm: Annotated[Literal["sha-256"], Meta(description="Of all digests here.")]
     movements: Chain
     refusals: Chain
     head: Annotated[
@@ -233,6 +227,10 @@ class RecordHead(Struct):
     ]
     movement_count: Annotated[int, Meta(description="Movements of the card, to the last one.")]
     refusal_count: Annotated[int, Meta(description="Refused attempts of the card.")]
+    meanings: Annotated[
+        dict[str, str],
+        Meta(description="What the reasons of the refusals here mean, by code, in `language`."),
+    ]
     language: Language
     next_cursor: str | None
 

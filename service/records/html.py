@@ -64,7 +64,7 @@ def _table(table: Table) -> Iterator[str]:
 
 def _row(tag: str, table: Table, cells: Iterable[str], more: str = "") -> str:
     parts = (
-        f'<{tag}{more}{" class=amount" if column.amount else ""}>{_lines(cell)}</{tag}>'
+        f"<{tag}{more}{' class=amount' if column.amount else ''}>{_lines(cell)}</{tag}>"
         for column, cell in zip(table.columns, cells, strict=True)
     )
     return f"<tr>{''.join(parts)}</tr>\n"

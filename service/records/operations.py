@@ -28,6 +28,7 @@ from schemas.records import (
 )
 from schemas.templates import CardTemplateCreate
 from service.cards import operations as cards
+from service.error_codes import operations as error_codes
 from service.kernel import paging
 from service.kernel.http import Answer, Call, object_id
 from service.kernel.problems import UNAVAILABLE, ProblemError
@@ -102,10 +103,8 @@ async def _part(
     since = (place.recorded_at, place.operation_id or "")
     await lines.take(store.refusals(tenant, card_id, *since, lines.left + 1), lines.refusals)
     cursor = paging.encode_cursor(lines.place) if lines.more else None
-    head = await _head(call, tenant, card, lines.store_ids, cursor)
-    proof = Proof(
-        "sha-256", lines.movements.proof, lines.refusals.proof, digest(canonical(head))
-    )
+    head = await _head(call, tenant, card, lines, cursor)
+    proof = Proof("sha-256", lines.movements.proof, lines.refusals.proof, digest(canonical(head)))
     whole = {
         **structs.asdict(head),
         "movements": lines.movements.lines,
@@ -122,6 +121,7 @@ class _Lines:
         self.movements = Chained(place.movements)
         self.refusals = Chained(place.refusals)
         self.store_ids: set[str] = set()
+        self.codes: set[str] = set()
         self.left = limit
         self.more = False
         self._place = place
@@ -163,6 +163,7 @@ class _Lines:
         else:
             self._place.recorded_at = line.recorded_at
             self._place.operation_id = line.operation_id
+            self.codes.update(reason.code for reason in line.reasons)
 
 
 def _beginning(card_id: str) -> _Place:
@@ -174,13 +175,14 @@ async def _head(
     call: Call,
     tenant: Reading,
     card: Card,
-    store_ids: set[str],
+    lines: _Lines,
     cursor: str | None,
 ) -> RecordHead:
     merchant, heading = tenant.merchant, await store.heading(tenant, card.card_id)
     rules = msgspec.json.decode(heading.rules, type=CardTemplateCreate)
     named = rules.stores.ids[: words.STORES_NAMED_MAX]
-    stores = await store.stores(tenant, store_ids.union(named))
+    stores = await store.stores(tenant, lines.store_ids.union(named))
+    meanings = error_codes.reasons(call.query.language)
     names = {known.id: known.name for known in stores}
     shown: dict[str, Any] = structs.asdict(answers.card(card, tenant.now))
     return RecordHead(
@@ -194,11 +196,12 @@ async def _head(
             rules,
             words.terms(rules, names, call.query.language),
         ),
-        stores=[known for known in stores if known.id in store_ids],
+        stores=[known for known in stores if known.id in lines.store_ids],
         lots=await store.lots(tenant, card.card_id),
         totals=await store.totals(tenant, card),
         movement_count=card.version,
         refusal_count=await store.refusal_count(tenant, card.card_id),
+        meanings={code: meanings[code] for code in sorted(lines.codes) if code in meanings},
         language=call.query.language,
         next_cursor=cursor,
     )

@@ -18,7 +18,7 @@ LEFT, RIGHT, TOP, BOTTOM = 10 * mm, WIDTH - 10 * mm, HEIGHT - 12 * mm, 14 * mm
 BODY, SMALL, HEAD, TITLE = 8.0, 6.6, 10.5, 16.0
 # From one line to the next, in sizes.
 LEADING = 1.32
-PADDING = 2.2
+PADDING = 2.8
 GREY, LINE = 0.92, 0.7
 
 
@@ -80,7 +80,9 @@ class _Layout:
     def heading(self, text: str) -> None:
         """A heading; what follows begins on its page."""
         self.room(HEAD * LEADING + 8 * BODY)
-        self.space(1.2 * HEAD)
+        if self._y < TOP:
+            self.space(0.9 * HEAD)
+        self.space(HEAD)
         self._text(LEFT, HEAD, text)
         self.space(0.4 * HEAD)
 
@@ -165,7 +167,9 @@ class _Layout:
         for column, lines, width in zip(table.columns, cells, widths, strict=True):
             self._y = top - PADDING - SMALL
             for line in lines:
-                indent = width - PADDING - self.type.width(line, SMALL) if column.amount else PADDING
+                indent = (
+                    width - PADDING - self.type.width(line, SMALL) if column.amount else PADDING
+                )
                 self._text(left + indent, SMALL, line)
                 self._y -= SMALL * LEADING
             left += width

@@ -5,11 +5,12 @@ what stands beside it around, is written out as its code.
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
+from schemas.problems import Reason
 from schemas.records import CardRecord, RecordedMovement, RecordedRefusal
 from service.kernel.money import written
 from service.records.words import words
@@ -38,8 +39,8 @@ class Table(Struct):
     name: str
     title: str
     columns: list[Column]
-    rows: list[tuple[str, ...]]
-    sums: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
+    sums: Sequence[tuple[str, ...]]
     notes: list[str]
 
 
@@ -64,7 +65,7 @@ class Sheet(Struct):
 def shown(text: str) -> str:
     """A text from outside as it may be printed."""
     seen = "".join(
-        f"⟨U+{ord(sign):04X}⟩" if unicodedata.category(sign) in _UNSEEN else sign for sign in text
+        f"[U+{ord(sign):04X}]" if unicodedata.category(sign) in _UNSEEN else sign for sign in text
     )
     turned = any(unicodedata.bidirectional(sign) in _FROM_THE_RIGHT for sign in seen)
     return f"{ISOLATE}{seen}{END}" if turned else seen
@@ -107,13 +108,13 @@ class _Writer:
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         record, told, card = self.record, self.told, self.record.card
-        yield told["merchant"], f"{shown(record.merchant.name)}（{record.merchant.id}）"
+        yield told["merchant"], shown(record.merchant.name) + self._aside(record.merchant.id)
         yield told["legal_entity"], "\n".join(map(shown, self.entities)) or told["nothing"]
-        yield told["card"], f"{card.masked_number}（{card.id}）"
+        yield told["card"], card.masked_number + self._aside(card.id)
         yield told["holder"], told[card.holder]
         published = self._local(record.contract.published_at, None)[:10]
         versioned = told["versioned"].format(version=card.template_version, at=published)
-        yield told["template"], f"{shown(record.contract.rules.name)}，{versioned}"
+        yield told["template"], shown(record.contract.rules.name) + self._aside(versioned)
         yield told["status"], told[card.status]
         yield told["created_at"], self._local(card.created_at, None)
         active = self._local(card.activated_at, None) if card.activated_at else NONE
@@ -129,7 +130,7 @@ class _Writer:
             f"{told[name]} {self._money(value)}"
             for name, value in (("principal", balances.principal), ("bonus", balances.bonus))
         ]
-        return f"{self._money(balances.total)}（{'，'.join(parts)}）"
+        return self._money(balances.total) + self._aside(told["list_join"].join(parts))
 
     def _part(self) -> str:
         record, told = self.record, self.told
@@ -155,8 +156,9 @@ class _Writer:
         names = ("kind", "operations", "principal_in", "principal_out", "bonus_in", "bonus_out")
         columns = [Column(told[name], 2, number > 0) for number, name in enumerate(names)]
         notes = [
-            f"{told[total.account]}{'：' if self.record.language == 'zh-CN' else ': '}"
-            + told["closing_sum"].format(
+            told["closing_sum"].format(
+                account=told[total.account],
+                zero=self._money(total.opening),
                 added=self._money(added),
                 taken=self._money(taken),
                 closing=self._money(total.closing),
@@ -195,11 +197,11 @@ class _Writer:
         told = self.told
         columns = [
             Column(told["number"], 4),
-            Column(told["time"], 11),
+            Column(told["time"], 13),
             Column(told["kind"], 7),
             Column(told["place"], 13),
             Column(told["numbers"], 20),
-            Column(told["details"], 19),
+            Column(told["details"], 18),
             Column(told["change_principal"], 8, True),
             Column(told["change_bonus"], 8, True),
             Column(told["balance_principal"], 8, True),
@@ -225,7 +227,7 @@ class _Writer:
     def _refusals(self) -> Table:
         told = self.told
         columns = [
-            Column(told["time"], 11),
+            Column(told["time"], 13),
             Column(told["kind"], 7),
             Column(told["place"], 13),
             Column(told["numbers"], 20),
@@ -239,12 +241,18 @@ class _Writer:
                 self._place(line),
                 self._numbers(line),
                 self._money(line.amount),
-                "\n".join(f"{reason.code}：{shown(reason.message)}" for reason in line.reasons),
+                "\n".join(map(self._reason, line.reasons)),
             )
             for line in self.record.refusals
         ]
         notes = [] if self.record.refusal_count else [told["no_refusals"]]
         return Table("refusals", told["refusals"], columns, rows, [], notes)
+
+    def _reason(self, reason: Reason) -> str:
+        text = f"{reason.code}: {shown(self.record.meanings.get(reason.code, reason.message))}"
+        if reason.missing_minor:
+            text += self._aside(self._money(reason.missing_minor))
+        return text
 
     def _proof(self) -> list[str]:
         told, proof = self.told, self.record.proof
@@ -308,7 +316,7 @@ class _Writer:
             value = self._money(given.value)
             yield told["refunded_line"].format(line=shown(given.line_id), value=value)
         if line.undoes:
-            yield told["undoes"].format(version=line.undoes_version, operation=line.undoes)
+            yield told["undoes"].format(version=line.undoes_version)
         if line.reason:
             yield told["reason"].format(value=shown(line.reason))
 
@@ -317,6 +325,9 @@ class _Writer:
         store = self.stores.get(store_id or "")
         place = store.time_zone if store else self.record.merchant.time_zone
         return instant.astimezone(zone(place)).isoformat(" ", "seconds")
+
+    def _aside(self, text: str) -> str:
+        return self.told["aside"].format(value=text)
 
     def _money(self, value: int) -> str:
         return written(value, self.currency)

@@ -13,7 +13,7 @@ FILE = "NotoSansSC-GBK.ttf"
 # What printers set where a type is missing; the bundled font has it.
 MISSING = "〓"
 # Closing signs stay on the line of what they close; words and numbers stay whole.
-_PIECES = re.compile(r"[^\W\u2e80-\uffff]+[^\w\s\u2e80-\uffff]*|\s|.[，。、；：！？）】》”’]*", re.DOTALL)
+_PIECES = re.compile(r"[^\s\u2e80-\uffff]+|\s|.[，。、；：！？）】》]*", re.DOTALL)
 
 
 @lru_cache(1)

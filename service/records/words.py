@@ -21,9 +21,7 @@ def words() -> dict[str, dict[str, str]]:
     return tomllib.loads(text)
 
 
-def terms(
-    rules: CardTemplateCreate, stores: Mapping[str, str], language: Language
-) -> list[str]:
+def terms(rules: CardTemplateCreate, stores: Mapping[str, str], language: Language) -> list[str]:
     """The rules of a template in sentences; `stores` are names by id."""
     told = words()[language]
     currency, policy = rules.currency, rules.drawdown_policy
@@ -32,9 +30,7 @@ def terms(
         valid = told["term_valid_for"].format(period=_period(rules.validity.period, told))
     way = "pro_rata" if policy == "pro_rata" else "ordered"
     return [
-        told["term_name"].format(
-            name=rules.name, holder=told[rules.holder], currency=currency
-        ),
+        told["term_name"].format(name=rules.name, holder=told[rules.holder], currency=currency),
         valid,
         _stores(rules, stores, told),
         told["term_max"].format(value=written(rules.max_balance, currency)),
