@@ -50,7 +50,7 @@ HARMS: dict[str, Harm] = {
     "the last line removed": lambda r: r["movements"].pop(),
     "the first line removed": lambda r: r["movements"].pop(0),
     "two lines swapped": lambda r: r["movements"].insert(2, r["movements"].pop(3)),
-    "a line repeated": lambda r: r["movements"].insert(2, r["movements"][2]),
+    "a line repeated": lambda r: r["movements"].insert(2, dict(r["movements"][2])),
     "a refusal altered": lambda r: r["refusals"][0].update(amount=1),
     "a refusal removed": lambda r: r["refusals"].pop(),
     "refusals swapped": lambda r: r["refusals"].reverse(),
@@ -85,28 +85,22 @@ def test_the_head_knows_a_chain_of_another_card(record: Record) -> None:
     assert record["proof"]["movements"]["opening"] != other != first("crd_" + "0" * 26, "refusals")
 
 
+NAMES = st.from_regex(r"[a-z_]{1,9}\Z")
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.from_regex(r"[a-z_]{1,9}\Z"), inner, max_size=4)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
     max_leaves=12,
 )
 
 
-@given(value=st.dictionaries(st.from_regex(r"[a-z_]{1,9}\Z"), PLAIN, max_size=5))
+@given(value=st.dictionaries(NAMES, PLAIN, max_size=5))
 def test_the_canonical_form_is_that_of_the_standard_library(value: dict[str, Any]) -> None:
     """Byte for byte, with every character: so whoever has Python can check."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     assert canonical(value) == text.encode("utf-8")
 
 
-@given(
-    lines=st.lists(
-        st.dictionaries(st.from_regex(r"[a-z_]{1,9}\Z"), PLAIN, min_size=1, max_size=4), max_size=5
-    )
-)
+@given(lines=st.lists(st.dictionaries(NAMES, PLAIN, max_size=4), max_size=5))
 def test_a_line_is_sent_as_it_was_reckoned(lines: list[dict[str, Any]]) -> None:
     chain = Chained(first("crd_1", "movements"))
     for line in lines:
