@@ -12,8 +12,10 @@ FONT = "record"
 FILE = "NotoSansSC-GBK.ttf"
 # What printers set where a type is missing; the bundled font has it.
 MISSING = "〓"
-# Closing signs stay on the line of what they close; words and numbers stay whole.
-_PIECES = re.compile(r"[^\s\u2e80-\uffff]+|\s|.[，。、；：！？）】》]*", re.DOTALL)
+# Brackets and closing signs stay with what they belong to; words and numbers stay whole.
+_PIECES = re.compile(
+    r"[（【《]*[^\s\u2e80-\uffff]+|\s|[（【《]*.[，。、；：！？）】》]*", re.DOTALL
+)
 
 
 @lru_cache(1)

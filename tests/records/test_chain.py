@@ -4,6 +4,7 @@ import copy
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
@@ -11,6 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.records import LotChange, Movement, Refusal
+from schemas.redemptions import Line, LineRefund
+from service.kernel.problems import because
+from service.ledger.reasons import CARD_FROZEN
 from service.records.rules import Chained, canonical, digest, first
 from tests.contract import flow
 from tests.harness.server import ROOT
@@ -114,3 +119,31 @@ def test_a_line_is_sent_as_it_was_reckoned(lines: list[dict[str, Any]]) -> None:
         closing = digest((closing + text).encode("utf-8"))
         assert told == closing
     assert closing == chain.proof.closing
+
+
+def test_the_text_of_a_line_never_changes() -> None:
+    """Prints hold digests for ever: a field more in a line would make all of them look false."""
+    at = datetime(2026, 3, 1, 6, 15, 0, 604202, UTC)
+    sold = Movement(
+        version=4, operation_id="rdm_1", kind="redeem", recorded_at=at, occurred_at=at,
+        business_date=date(2026, 3, 1), store_id="sto_1", legal_entity="青禾", terminal_id="T2",
+        operator=None, shift=None, receipt_no=None, request_no="A-1", amount=8_800, tender=None,
+        payment_reference=None, reason=None, lines=[Line("1", "CUT", 1, 9_800, 8_800, 1_000)],
+        refunded_lines=[LineRefund("1", 1)], undoes=None, undoes_version=None,
+        lots=[LotChange("lot_1", "principal", -8_800)], principal_delta=-8_800, bonus_delta=0,
+        principal=1, bonus=2, status="active",
+    )  # fmt: skip
+    refused = Refusal(
+        operation_id="rdm_2", kind="redeem", at_version=4, recorded_at=at,
+        business_date=date(2026, 3, 1), store_id=None, legal_entity=None, terminal_id=None,
+        operator=None, shift=None, receipt_no=None, request_no="A-2", amount=1, undoes=None,
+        code="redemption_refused", reasons=[because(CARD_FROZEN)],
+    )  # fmt: skip
+    assert (
+        digest(canonical(sold))
+        == "fc03d702c4cba88c702ca08e33ce50de645ba9b4f6f6fff0ebec18af2a17c1e1"
+    )
+    assert (
+        digest(canonical(refused))
+        == "78ab27e49613076322068665377c7e962db1e929947a0596ff031f88895aba6d"
+    )
