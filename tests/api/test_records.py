@@ -92,6 +92,11 @@ async def test_it_says_what_each_movement_was(record: Record, office: Client) ->
         assert (undone["operation_id"], undone["kind"]) == (by_kind[kind]["undoes"], "redeem")
     assert by_kind["freeze"]["reason"] == "挂失"
     assert by_kind["lapse"]["occurred_at"] < by_kind["lapse"]["recorded_at"]
+    assert {lot["account"] for lot in record["lots"]} == {"principal"}
+    for lot in record["lots"]:
+        assert 0 < lot["remaining"] <= lot["amount"]
+        source = lines[lot["from_version"] - 1]
+        assert (source["operation_id"], source["kind"]) == (lot["operation_id"], lot["kind"])
     statement = await office.get(f"/v1/cards/{record['card']['id']}/statement")
     for line, told in zip(statement.json()["data"], lines, strict=True):
         assert {name: told[name] for name in line} == line

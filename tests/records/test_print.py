@@ -128,7 +128,7 @@ async def test_the_file_says_it_all_and_is_read_by_others(record: Record) -> Non
     assert missing("".join(texts), record) == []
     assert missing("".join(texts).replace(record["movements"][3]["operation_id"], ""), record)
     assert any("余额" in text for text in texts)
-    assert reader.root_object["/Lang"] == "zh-CN"
+    assert str(reader.root_object["/Lang"]) == "zh-CN"
     assert reader.metadata is not None
     assert reader.metadata.title == f"储值卡记录 青禾美发 · {record['card']['masked_number']}"
     assert reader.metadata.creation_date is not None
