@@ -41,13 +41,16 @@ async def printed(kind: Printable, record: bytes) -> Printed:
 
 
 async def _run(kind: Printable, record: bytes) -> bytes:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-P", "-m", "service.records", kind),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=_environment(),
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-P", "-m", "service.records", kind),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(),
+        )
+    except OSError as error:  # by itself it would be taken for a lost database
+        raise RuntimeError("no process for printing could be started") from error
     try:
         body, _ = await asyncio.wait_for(process.communicate(record), PATIENCE_S)
     except TimeoutError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -63,3 +64,9 @@ async def test_one_that_nobody_waits_for_is_ended(started: Started) -> None:
 async def test_one_that_fails_is_no_page() -> None:
     with pytest.raises(RuntimeError, match="ended with 1"):
         await press.printed("html", b"{}")
+
+
+async def test_where_none_can_be_started_the_log_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with pytest.raises(RuntimeError, match="no process for printing"):
+        await press.printed("html", RECORD)
