@@ -22,6 +22,7 @@ import service.error_codes.routes
 import service.members.routes
 import service.merchants.routes
 import service.receipts.routes
+import service.records.routes
 import service.redemptions.routes
 import service.reports.routes
 import service.reversals.routes
@@ -32,7 +33,8 @@ from service.docs import pages as docs
 from service.error_codes import operations as error_codes
 from service.kernel import database, errors, logs, metrics, openapi, orphan, tracing
 from service.kernel.gate import Gate, gated
-from service.kernel.http import BODY_MAX_BYTES, Route, directly
+from service.kernel.http import BODY_MAX_BYTES, Route
+from service.kernel.shortcut import directly
 from service.ledger import connections, credentials
 from service.ledger.door import Keys
 from service.ledger.reading import confirm
@@ -56,6 +58,7 @@ def handlers() -> Sequence[HTTPRouteHandler]:
         *service.templates.routes.HANDLERS,
         *service.cards.routes.HANDLERS,
         *service.members.routes.HANDLERS,
+        *service.records.routes.HANDLERS,
         *service.top_ups.routes.HANDLERS,
         *service.redemptions.routes.HANDLERS,
         *service.reversals.routes.HANDLERS,
@@ -178,6 +181,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "gate": Gate(settings.served_max, settings.wait_s, settings.deadline_s),
             "reporting": asyncio.Semaphore(1),
             "closing": asyncio.Semaphore(1),
+            "pressing": asyncio.Semaphore(1),
             "authenticate": functools.partial(credentials.authenticate, terms, keys.member_token),
             "confirm": confirm,
             "openapi": contract.encode("utf-8"),

@@ -593,6 +593,7 @@ create table operation (
 );
 CREATE INDEX operation_day ON public.operation USING btree (merchant_id, store_id, business_date) WHERE (store_id IS NOT NULL);
 CREATE INDEX operation_recorded_at ON public.operation USING btree (merchant_id, recorded_at, operation_id) WHERE (recorded_at IS NOT NULL);
+CREATE INDEX operation_refused_card ON public.operation USING btree (merchant_id, card_id, recorded_at, operation_id) WHERE (status = 'refused'::text);
 CREATE INDEX operation_refused_request_no ON public.operation USING btree (merchant_id, store_id, request_no) WHERE ((status = 'refused'::text) AND (request_no IS NOT NULL));
 CREATE INDEX operation_target ON public.operation USING btree (merchant_id, target_id) WHERE (target_id IS NOT NULL);
 CREATE INDEX operation_terminal ON public.operation USING btree (merchant_id, store_id, terminal_id, recorded_at) WHERE (terminal_id IS NOT NULL);

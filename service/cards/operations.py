@@ -14,8 +14,9 @@ from service.kernel.problems import NOT_FOUND, UNAVAILABLE, ProblemError
 from service.ledger import answers, door
 from service.ledger.commands import Activate, Freeze, Intent, Issue, Unfreeze
 from service.ledger.decisions.movement import effective_status
-from service.ledger.reading import reading, require_own_card
+from service.ledger.reading import Reading, reading, require_own_card
 from service.ledger.reasons import CARD_NOT_FOUND
+from service.ledger.state import Card
 from service.ledger.writer import NumberTakenError
 from service.rules.luhn import new_number
 
@@ -83,9 +84,7 @@ async def read(call: Call, _: None) -> Answer:
     card_id = object_id(call, "card_id", "crd")
     async with reading(call) as tenant:
         await require_own_card(call, tenant, card_id)
-        card = await store.by_id(tenant, card_id)
-    if card is None:
-        raise ProblemError(NOT_FOUND)
+        card = await found(tenant, card_id)
     return json_answer(200, answers.card_detail(card, tenant.now))
 
 
@@ -95,11 +94,18 @@ async def statement(call: Call, _: None) -> Answer:
     after, limit = decode_cursor(call.query.cursor, Version) or 0, call.query.limit
     async with reading(call) as tenant:
         visible_after = await require_own_card(call, tenant, card_id)
-        if await store.by_id(tenant, card_id) is None:
-            raise ProblemError(NOT_FOUND)
+        await found(tenant, card_id)
         after = max(after, visible_after)
         lines = await store.statement(tenant, card_id, after, limit + 1)
     return json_answer(200, Statement(*page(lines, limit, lambda line: line.version)))
+
+
+async def found(tenant: Reading, card_id: str) -> Card:
+    """The card with this id and its lots. Raises 404."""
+    card = await store.by_id(tenant, card_id)
+    if card is None:
+        raise ProblemError(NOT_FOUND)
+    return card
 
 
 async def _act(call: Call, body: CardAction, intent: Intent) -> Answer:

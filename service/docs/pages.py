@@ -20,6 +20,7 @@ GUIDES = {
     "pos": "Quick start: till",
     "mini-program": "Quick start: mini-program",
     "erp": "Quick start: ERP",
+    "record": "A card's record",
     "idempotency": "Retries and time-outs",
     "money": "Money",
     "versioning": "Versions",

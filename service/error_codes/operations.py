@@ -4,8 +4,10 @@ English stands with the code, Chinese in `zh.toml`; a code without it is a mista
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from schemas.error_codes import ErrorCode, ErrorCodeList, ReasonCode, Text
 from service.kernel.http import Route, errors_of
@@ -14,7 +16,7 @@ from service.kernel.problems import CODES, REASONS, Code
 
 def listed(routes: Sequence[Route]) -> ErrorCodeList:
     """All codes, each with the operations that can answer it. Raises KeyError for one unknown."""
-    zh = tomllib.loads(files("service.error_codes").joinpath("zh.toml").read_text("utf-8"))
+    zh = _chinese()
     unknown = zh["codes"].keys() - CODES.keys() | zh["reasons"].keys() - REASONS.keys()
     if unknown:
         raise KeyError(f"zh.toml explains what is not there: {sorted(unknown)}")
@@ -25,6 +27,19 @@ def listed(routes: Sequence[Route]) -> ErrorCodeList:
             for name in sorted(REASONS)
         ],
     )
+
+
+def reasons(language: str) -> Mapping[str, str]:
+    """What each reason means and how to mend it, by its code."""
+    if language == "zh-CN":
+        chinese: Mapping[str, str] = _chinese()["reasons"]
+        return chinese
+    return {name: reason.mend for name, reason in REASONS.items()}
+
+
+@cache
+def _chinese() -> dict[str, Any]:
+    return tomllib.loads(files("service.error_codes").joinpath("zh.toml").read_text("utf-8"))
 
 
 def _code(code: Code, zh: dict[str, str], routes: Sequence[Route]) -> ErrorCode:

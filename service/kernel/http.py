@@ -17,10 +17,10 @@ from typing import Any, Literal, NamedTuple, cast
 from urllib.parse import parse_qsl
 
 import msgspec
-from litestar import HttpMethod, Litestar, Request
+from litestar import HttpMethod, Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.handlers import route as litestar_route
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope
 from msgspec import Struct
 
 from service.kernel import logs, metrics, problems, tracing, validation
@@ -71,7 +71,8 @@ class Route(Struct, frozen=True):
     member's token is taken too, and the operation shows it what is the member's own; else it is
     refused. `safe` is a POST that changes nothing, as every GET. `slow` is what has bounds of its
     own instead of the time limit that all else is answered within. `media_type` is that of a
-    success; `answer_headers` names the headers of its own that a success may have, which
+    success; `also` are the others it may have when it is asked for, each with what it holds.
+    `answer_headers` names the headers of its own that a success may have, which
     `kernel/openapi.py` describes.
     """
 
@@ -91,6 +92,7 @@ class Route(Struct, frozen=True):
     slow: bool = False
     for_members: bool = False
     media_type: str = JSON
+    also: Mapping[str, Any] = {}
     answer_headers: tuple[str, ...] = ()
     example_path: Mapping[str, str] = {}
     example_body: Any = None
@@ -227,34 +229,6 @@ def _effect(declared: Route) -> Effect:
     if declared.safe or declared.method == "GET":
         return "none"
     return "keyed" if declared.idempotent else "unkeyed"
-
-
-def directly(app: Litestar) -> ASGIApp:
-    """The application, with a short cut: a path without ids goes straight to its route.
-
-    The framework's routing costs such a request as much as our own part of it, and finds nothing
-    that method and path don't say. All else, and every error in finding a route, is the
-    framework's.
-    """
-    routes: dict[tuple[str, str], Serve] = {}
-    for route in app.routes:
-        for served in getattr(route, "route_handlers", ()):
-            declared = served.opt.get("declared")
-            if declared is not None and "{" not in declared.path:
-                routes[declared.method, declared.path] = served.opt["answer"]
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        told = cast(Mapping[str, Any], scope)  # a lifespan's has neither method nor path
-        answer = routes.get((told.get("method", ""), told.get("path", "")))
-        if answer is None:
-            await app(scope, receive, send)
-            return
-        scope["litestar_app"] = app
-        scope["state"] = {}
-        scope["path_params"] = {}
-        await (await answer(scope, receive))(scope, receive, send)
-
-    return serve
 
 
 def _record(declared: Route, scope: Scope, status: int, seconds: float) -> None:

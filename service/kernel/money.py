@@ -25,6 +25,9 @@ _CODES: dict[int, str] = {
 EXPONENTS: dict[str, int] = {
     code: digits for digits, codes in _CODES.items() for code in codes.split()
 }
+# Signs that name one currency alone among those we have; any other is written as its code.
+SIGNS = {"CNY": "¥", "EUR": "€", "GBP": "£", "USD": "US$", "HKD": "HK$"}
+MINUS = "−"
 
 
 def exponent(currency: str) -> int:
@@ -38,3 +41,15 @@ def exponent(currency: str) -> int:
         raise ValueError(
             f"{currency!r} is no active ISO 4217 currency; send its three capital letters, as CNY"
         ) from None
+
+
+def written(minor: int, currency: str) -> str:
+    """An amount for people: ¥1,234.50, −JPY 500, KWD 1.234. Reckoned in integers throughout.
+
+    Raises ValueError as `exponent`.
+    """
+    digits = exponent(currency)
+    whole, part = divmod(abs(minor), 10**digits)
+    sign = SIGNS.get(currency, f"{currency}\u00a0")
+    decimals = f".{part:0{digits}}" if digits else ""
+    return f"{MINUS if minor < 0 else ''}{sign}{whole:,}{decimals}"

@@ -41,6 +41,14 @@ HEADERS: dict[str, Any] = {
         "description": "Send it as `cursor` to get what follows; absent: there is no more.",
         "schema": {"type": "string"},
     },
+    "Content-Security-Policy": {
+        "description": "Of a page: it may load nothing and run nothing.",
+        "schema": {"type": "string"},
+    },
+    "Content-Disposition": {
+        "description": "Of a page or file: the name to keep it under.",
+        "schema": {"type": "string", "examples": ['inline; filename="record.pdf"']},
+    },
     "Opening-At": {
         "description": "The period begins after it. UTC, RFC 3339.",
         "schema": {"type": "string", "format": "date-time"},
@@ -126,7 +134,8 @@ def _schemas(routes: Sequence[Route]) -> tuple[dict[Any, Any], dict[str, Any]]:
     """The reference of each declared type, and the schemas they name."""
     wanted: dict[Any, None] = {Problem: None}
     for route in routes:
-        wanted |= dict.fromkeys([route.body, route.query, *route.answers.values()])
+        shown = [*route.answers.values(), *route.also.values()]
+        wanted |= dict.fromkeys([route.body, route.query, *shown])
     wanted.pop(None, None)
     references, components = msgspec.json.schema_components(wanted, ref_template=REF)
     for component in components.values():
@@ -193,7 +202,7 @@ def _parameters(
 
 
 def _answers(route: Route, references: dict[Any, Any]) -> dict[str, Any]:
-    """The successes; the route's example is the first one's, and of those that show the same."""
+    """The successes; the route's example is that of those that show what the first shows."""
     names = ["X-Request-Id"] + ["Idempotent-Replayed"] * route.idempotent + [*route.answer_headers]
     answers: dict[str, Any] = {}
     shown = next(iter(route.answers.values()))
@@ -203,7 +212,11 @@ def _answers(route: Route, references: dict[Any, Any]) -> dict[str, Any]:
         answers[str(status)] = {
             "description": _first_line(wanted) or route.summary,
             "headers": _headers(names),
-            "content": {route.media_type: content},
+            "content": {route.media_type: content}
+            | {
+                media_type: _content(references[other], references[other]["examples"][0])
+                for media_type, other in route.also.items()
+            },
         }
     return answers
 

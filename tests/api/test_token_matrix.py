@@ -36,6 +36,7 @@ TABLE = {
     "look_up_card":         "ok   ok   ok   ok   403  403  403",
     "get_card":             "200  200  200  404  200  404  404",
     "get_statement":        "200  200  200  404  200  404  404",
+    "get_card_record":      "200  200  200  404  403  403  403",
     "activate_card":        "ok   ok   ok   ok   403  403  403",
     "freeze_card":          "403  403  ok   ok   403  403  403",
     "unfreeze_card":        "403  403  ok   ok   403  403  403",

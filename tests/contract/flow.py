@@ -15,6 +15,7 @@ from service import app
 from service.kernel.ids import example_id
 from service.kernel.paging import encode_cursor
 from service.kernel.replies import JSON
+from service.records.rules import Chained, canonical, digest, first
 from tests.harness import server as servers
 from tests.harness import tenant as tenants
 from tests.harness.client import Client
@@ -87,6 +88,7 @@ async def walk(server: Server, tenant: Tenant) -> dict[str, Any]:
         await steps.send("freeze_card", card_id=card_id)
         await steps.send("unfreeze_card", card_id=card_id)
         await steps.send("get_statement", card_id=card_id)
+        await steps.send("get_card_record", card_id=card_id)
         await _members(steps, number, tenant.template_id)
         await steps.send("get_receipt", operation_id=steps.answers["create_redemption"]["id"])
         await steps.send("get_last_operation", query="?terminal_id=T2")
@@ -149,6 +151,11 @@ async def _sales(steps: Walk, card_id: str, number: str) -> None:
     key = "POS12-20260301-000483-1"
     assert (await steps.pos.post("/v1/redemptions", unanswered, key)).status == 201
     await steps.send("create_reversal", {"idempotency_key": key})
+    for last in "45":  # refused attempts belong to a card's record
+        request_no = f"POS12-20260301-00048{last}"
+        dear = {**unanswered, "request_no": request_no, "lines": []}
+        dear["amount"] = {"value": 10**8, "currency": "CNY"}
+        assert (await steps.pos.post("/v1/redemptions", dear, f"{request_no}-1")).status == 409
 
 
 def invented(answers: dict[str, Any]) -> dict[str, Any]:
@@ -174,7 +181,22 @@ def invented(answers: dict[str, Any]) -> dict[str, Any]:
     cursor = encode_cursor(example_id("tpl"))
     text = re.sub(r'"next_cursor": "[^"]+"', f'"next_cursor": "{cursor}"', text)
     text = re.sub(r"\b(20\d\d)-", lambda year: f"{int(year[1]) - AHEAD_YEARS}-", text)
-    return dict(json.loads(text))
+    made = dict(json.loads(text))
+    _prove(made["get_card_record"])
+    return made
+
+
+def _prove(record: dict[str, Any]) -> None:
+    """Reckon the digests anew: whoever tries a check of the proof on the example finds it good."""
+    for name in ("movements", "refusals"):
+        chain = Chained(first(record["card"]["id"], name))
+        for line in record[name]:
+            del line["digest"]
+            chain.add(line)
+            line["digest"] = chain.closing
+        record["proof"][name] = {"opening": chain.opening, "closing": chain.closing}
+    rest = {key: record[key] for key in record if key not in ("movements", "refusals", "proof")}
+    record["proof"]["head"] = digest(canonical(rest))
 
 
 def shape(value: Any) -> Any:

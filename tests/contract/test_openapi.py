@@ -109,12 +109,13 @@ def examples() -> Iterator[tuple[str, str, dict[str, Any], Any]]:
             status: resolved(part, DOCUMENT) for status, part in operation["responses"].items()
         }
         for where, part in parts.items():
-            for content in part["content"].values():
+            for media_type, content in part["content"].items():
+                form = "" if media_type.endswith("json") else f" {media_type}"
                 given = content.get("examples", {"": {"value": content.get("example")}})
                 for label, example in given.items():
                     yield (
                         name,
-                        f"{where} {label}",
+                        f"{where}{form} {label}",
                         content["schema"],
                         resolved(example, DOCUMENT)["value"],
                     )

@@ -16,6 +16,7 @@ from service.kernel import embedded
 from service.kernel.migrations import migrate
 from service.kernel.sql import SQL
 from service.ledger.state import Card
+from service.records import store as records
 
 ROOT = Path(__file__).parents[2]
 # Whoever owns the database runs these; everything else is the application's.
@@ -32,6 +33,8 @@ BY_HAND = {
     "redemptions.by_id": "redemptions.by_request_no",
     "redemptions.refused_by_id": "redemptions.by_request_no",
     "reports.operations": list(OPERATION_COLUMNS),
+    "records.movements": [field.name for field in structs.fields(records._Movement)],
+    "records.refusals": [field.name for field in structs.fields(records._Refusal)],
 }
 
 

@@ -54,6 +54,9 @@ def _answer_faults(route: Route, response: Response) -> list[str]:
     if response.status not in route.answers:
         return ["is not declared"]
     wanted = route.answers[response.status]
+    got = response.headers.get("content-type", "")
+    if got in route.also:
+        return _file(got, response)
     body = _body if route.media_type == JSON else _table
     return _media_type(response, route.media_type) + body(wanted, response)
 
@@ -102,6 +105,14 @@ def _table(_wanted: Any, response: Response) -> list[str]:
     found = [] if text.endswith("\r\n") else ["does not end with a line's end"]
     odd = [row for row in rest if len(row) != len(first)]
     return found + [f"has {len(odd)} lines that are not as long as the first"] * bool(odd)
+
+
+def _file(media_type: str, response: Response) -> list[str]:
+    """It begins and ends as its kind does."""
+    marks = {"application/pdf": (b"%PDF-", b"%%EOF\n")}
+    first, last = marks.get(media_type, (b"<!doctype html>\n", b"</html>\n"))
+    whole = response.body.startswith(first) and response.body.endswith(last)
+    return [] if whole else [f"is no {media_type}"]
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -21,6 +21,7 @@ from service.kernel.gate import Gate, gated
 from service.kernel.http import Answer, Call, Route, handler, open_handler
 from service.kernel.ids import new_id
 from service.kernel.problems import ProblemError
+from service.kernel.shortcut import directly
 
 MERCHANT = new_id("mer")
 TILL_KEY = tokens.new_token(MERCHANT, "test")
@@ -125,7 +126,7 @@ async def cup_client(
         openapi_config=None,
         logging_config=None,
     )
-    asgi: Any = http.directly(app) if short_cut else app
+    asgi: Any = directly(app) if short_cut else app
     if limit_s is not None:
         app.state.gate = Gate(4, limit_s / 2, limit_s)
         asgi = gated(asgi, app, [])

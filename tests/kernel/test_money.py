@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from service.kernel.money import _CODES, AMOUNT_MAX, EXPONENTS, exponent
+from service.kernel.money import _CODES, AMOUNT_MAX, EXPONENTS, exponent, written
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,19 @@ def test_the_largest_amount_survives_a_reader_that_knows_only_doubles() -> None:
     assert int(float(AMOUNT_MAX)) != int(float(AMOUNT_MAX - 1))
     beyond = AMOUNT_MAX + 2
     assert int(float(beyond)) != beyond
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "text"),
+    [
+        (123_450, "CNY", "¥1,234.50"),
+        (0, "CNY", "¥0.00"),
+        (-5, "CNY", "−¥0.05"),
+        (1_234_567, "JPY", "JPY\u00a01,234,567"),
+        (1_234, "KWD", "KWD\u00a01.234"),
+        (-100, "USD", "−US$1.00"),
+        (2**53 - 1, "EUR", "€90,071,992,547,409.91"),
+    ],
+)
+def test_an_amount_is_written_by_its_exponent(minor: int, currency: str, text: str) -> None:
+    assert written(minor, currency) == text

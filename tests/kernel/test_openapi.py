@@ -218,3 +218,15 @@ def test_two_routes_can_not_share_a_name_or_a_place() -> None:
         document([FILL, changed(FILL, path="/v1/cups")], "", "", "")
     with pytest.raises(ValueError, match="fill_again is declared twice"):
         document([FILL, changed(FILL, operation_id="fill_again")], "", "", "")
+
+
+def test_an_answer_in_several_forms_names_each() -> None:
+    """The first is the route's own; the others bring an example with their type."""
+    drawn = Annotated[str, Meta(description="A drawing.", examples=["<svg/>"])]
+    route = msgspec.structs.replace(LIST, also={"image/svg+xml": drawn})
+    whole = document([route], "Cups", "1", "Cups.")
+    assert list(OpenAPIV31SpecValidator(whole).iter_errors()) == []
+    content = whole["paths"][LIST.path]["get"]["responses"]["200"]["content"]
+    assert list(content) == ["application/json", "image/svg+xml"]
+    assert content["image/svg+xml"]["example"] == "<svg/>"
+    assert content["image/svg+xml"]["schema"]["type"] == "string"

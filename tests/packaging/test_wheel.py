@@ -33,6 +33,8 @@ def _site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_holds_the_three_packages_and_nothing_of_the_tests(site: Path) -> None:
     names = {path.name for path in site.iterdir() if not path.name.endswith(".dist-info")}
     assert names == {"service", "schemas", "sql"}
+    fonts = {path.name for path in (site / "service" / "records" / "fonts").iterdir()}
+    assert fonts == {"NotoSansSC-GBK.ttf", "OFL.txt"}
 
 
 async def test_it_serves_a_redemption_and_its_documentation(site: Path) -> None:
@@ -49,3 +51,6 @@ async def test_it_serves_a_redemption_and_its_documentation(site: Path) -> None:
             assert answer.status == 201, answer.body
             for path in ("/docs", "/docs/pos", "/docs/assets/swagger-ui.css", "/v1/error-codes"):
                 assert (await till.get(path)).status == 200, path
+            for form, begins in (("pdf", b"%PDF-"), ("html", b"<!doctype html>")):
+                printed = await till.get(f"/v1/cards/{demo['card_id']}/record?format={form}")
+                assert printed.body.startswith(begins), printed.body

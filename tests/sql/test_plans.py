@@ -83,6 +83,9 @@ async def _ledger(postgres: embedded.Server) -> AsyncIterator[Ledger]:
             f"update operation set terminal_id = {terminals} where merchant_id = $1",
             merchant.merchant_id,
         )
+        third = "refused", merchant.merchant_id, f"%{3:06}"
+        refuse = "update operation set status = $1 where merchant_id = $2 and operation_id like $3"
+        await admin.execute(refuse, *third)
         await admin.execute("vacuum analyze operation")
         await admin.execute(MEMBERS, merchant.merchant_id)
         await admin.execute(BINDINGS, merchant.merchant_id)
@@ -118,6 +121,24 @@ async def test_a_receipt_reads_one_leg_of_a_card_that_has_many(ledger: Ledger) -
     for generic in (False, True):
         nodes = await ledger.nodes("receipts.by_operation", LATE, generic=generic)
         assert walked(nodes, "leg") == 1
+
+
+@pytest.mark.parametrize("generic", [False, True])
+async def test_a_record_reads_what_it_shows(ledger: Ledger, generic: bool) -> None:
+    card_id = f"crd_{7:026}"
+    for after, limit in ((0, 11), (60, 51)):
+        nodes = await ledger.nodes("records.movements", card_id, after, limit, generic=generic)
+        for table in ("leg", "operation", "posting", "redemption"):
+            assert walked(nodes, table) <= limit, table
+        assert nodes[0]["Actual Rows"] == limit
+    place = (BEGIN, "", 11)
+    nodes = await ledger.nodes("records.refusals", card_id, *place, generic=generic)
+    assert "operation_refused_card" in {node.get("Index Name") for node in nodes}
+    assert walked(nodes) == 1
+    nodes = await ledger.nodes("records.refusal_count", card_id, generic=generic)
+    assert walked(nodes) == 1
+    nodes = await ledger.nodes("records.totals", card_id, generic=generic)
+    assert walked(nodes) <= walked(nodes, "leg") == OPERATIONS / CARDS
 
 
 async def test_a_report_of_a_short_period_reads_that_period(ledger: Ledger) -> None:
