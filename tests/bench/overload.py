@@ -24,7 +24,8 @@ from tests.harness.client import Client
 
 PEAKS = 3
 FACTOR = 10
-CONNECTIONS_MAX = 16_000
+# As many tills as a chain of 3,000 stores has.
+CONNECTIONS_MAX = 8_000
 GOODPUT_MIN = 0.8
 # A till sells once in so many seconds; the tills take turns.
 TILLS, PACE_S = 40, 2.0
@@ -136,12 +137,7 @@ def _till_lines(sales: list[Sale], before: float, after: float) -> list[Line]:
     during = [sale for sale in sales if before <= sale.at < after]
     served = sorted(sale.seconds for sale in during if sale.status == 201)
     usual_s = percentile(calm, 0.99)
-    bad = [
-        sale.at + sale.seconds - after
-        for sale in sales
-        if sale.at + sale.seconds >= after and (sale.status != 201 or sale.seconds > 2 * usual_s)
-    ]
-    over_s = max(bad, default=0.0)
+    over_s = _over_s([sale for sale in sales if sale.at >= after], after, 2 * usual_s)
     return [
         Line(
             f"another merchant's {TILLS} tills meanwhile",
@@ -149,12 +145,25 @@ def _till_lines(sales: list[Sale], before: float, after: float) -> list[Line]:
             f"p99 {1000 * percentile(served, 0.99):.0f} ms (before: {1000 * usual_s:.0f} ms)",
         ),
         Line(
-            "their last refusal, or answer that took twice that, after the end",
+            "their last second with a refusal, or with half of the answers later than twice that",
             f"{over_s:.1f} s",
             f"≤ {RECOVERY_MAX_S:.0f} s",
             over_s <= RECOVERY_MAX_S,
         ),
     ]
+
+
+def _over_s(sales: list[Sale], after: float, slow_s: float) -> float:
+    """When the last second was over in which it showed still."""
+    seconds: dict[int, list[Sale]] = {}
+    for sale in sales:
+        seconds.setdefault(int(sale.at - after), []).append(sale)
+    bad = [
+        second + 1.0
+        for second, its in seconds.items()
+        if any(sale.status != 201 for sale in its) or median(sale.seconds for sale in its) > slow_s
+    ]
+    return max(bad, default=0.0)
 
 
 def _late_line(flood: Flood, sales: list[Sale]) -> Line:
