@@ -178,7 +178,12 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "terms": terms,
             "door_keys": keys,
             "writer": writer,
-            "gate": Gate(settings.served_max, settings.wait_s, settings.deadline_s),
+            "gate": Gate(
+                settings.served_max,
+                settings.wait_s,
+                settings.deadline_s,
+                settings.tenant_per_s,
+            ),
             "reporting": asyncio.Semaphore(1),
             "closing": asyncio.Semaphore(1),
             "pressing": asyncio.Semaphore(1),

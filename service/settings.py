@@ -53,6 +53,9 @@ class Settings(Struct, frozen=True):
     wait_s: Annotated[float, Meta(gt=0, le=60)] = 2.0
     # No answer comes later than this, reports and closings of a day excepted.
     deadline_s: Annotated[float, Meta(gt=0, le=120)] = 7.0
+    # Requests of one merchant that a worker begins in a second; 0: no limit. For a service that
+    # merchants share, so that one with far too many doesn't slow the others down.
+    tenant_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
     # Open connections of each worker; a till keeps one, and more than this many aren't accepted.
     connections_max: Annotated[int, Meta(ge=16, le=100_000)] = 8192
     # How long the writer goes on trying to settle a request before it answers "unknown" or

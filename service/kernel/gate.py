@@ -8,7 +8,9 @@ client comes back at once. So only so many are refused in a second, and a large 
 until half of the time is over in which each must be answered.
 
 Tenants take turns for a place, one that has just begun to wait first, and none may have all of
-them: a merchant with far too many requests waits for its own.
+them: a merchant with far too many requests waits for its own. Where the service is shared, each may
+begin only so many a second besides (`tenant_per_s`; 0 is no limit): as long as there is room for
+more, every one served makes the others' wait longer.
 """
 
 import asyncio
@@ -21,6 +23,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from service.kernel import logs, metrics
+from service.kernel.budget import Budget
 from service.kernel.http import DUE
 from service.kernel.ids import new_id
 from service.kernel.problems import OVERLOADED, ProblemError
@@ -42,8 +45,11 @@ class _Waiting(NamedTuple):
 class Gate:
     """The places of one worker."""
 
-    def __init__(self, served_max: int, wait_s: float, deadline_s: float) -> None:
+    def __init__(
+        self, served_max: int, wait_s: float, deadline_s: float, tenant_per_s: float = 0
+    ) -> None:
         self.deadline_s = deadline_s
+        self._budget = Budget(tenant_per_s) if tenant_per_s else None
         self._served_max = served_max
         self._wait_s = wait_s
         # There is always a place for somebody else.
@@ -53,6 +59,7 @@ class Gate:
         self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._tick: asyncio.TimerHandle | None = None
         self._ticked_at = 0.0
+        self._time = asyncio.get_running_loop().time
 
     @property
     def waiting(self) -> int:
@@ -96,9 +103,13 @@ class Gate:
         self._let_in()
 
     def _may(self, tenant: str) -> bool:
-        return self._served.get(tenant, 0) < self._tenant_max
+        return self._served.get(tenant, 0) < self._tenant_max and (
+            self._budget is None or self._budget.allows(tenant, self._time())
+        )
 
     def _take(self, tenant: str) -> None:
+        if self._budget is not None:
+            self._budget.spend(tenant, self._time())
         self._total += 1
         self._served[tenant] = self._served.get(tenant, 0) + 1
 
@@ -126,6 +137,7 @@ class Gate:
         now = loop.time()
         ration = REFUSALS_PER_S * (now - self._ticked_at)
         self._ticked_at = now
+        self._let_in()  # time has passed: somebody's budget may allow it now
         for tenant in list(self._waiting):
             waiting = self._waiting[tenant]
             while waiting and self._is_due(now - waiting[0].since, ration > 0):
