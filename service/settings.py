@@ -50,7 +50,7 @@ class Settings(Struct, frozen=True):
     # Requests that a worker serves at once: enough to fill its batches, few enough that none of
     # them waits long. The others wait; after wait_s they begin to be turned away.
     served_max: Annotated[int, Meta(ge=4, le=10_000)] = 512
-    wait_s: Annotated[float, Meta(gt=0, le=60)] = 2.0
+    wait_s: Annotated[float, Meta(gt=0, le=60)] = 3.0
     # No answer comes later than this, reports and closings of a day excepted.
     deadline_s: Annotated[float, Meta(gt=0, le=120)] = 7.0
     # Requests of one merchant that a worker begins in a second; 0: no limit. For a service that

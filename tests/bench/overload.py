@@ -207,6 +207,7 @@ async def neighbour(bench: Bench) -> list[Line]:
             _Crowd(server.port, merchants[0], share * times, bench.plan.latency_s)
             for times in (1, TIMES)
         ]
+        await crowds[1].beside(merchants[1:], share)  # a warm-up
         for _ in range(bench.plan.rounds):
             tail_ms, _ = await crowds[0].beside(merchants[1:], share)
             usual.append(tail_ms)

@@ -116,3 +116,13 @@ async def test_T30_a_merchant_with_far_too_much_leaves_room_for_another(tight: S
         assert turned_away
         assert served
         print(f"{turned_away} turned away of one, {served} of {served} served of the other")
+
+
+async def test_T30_a_merchant_of_a_shared_service_keeps_to_its_limit() -> None:
+    """Promise: what is beyond it waits, and is then refused; another merchant has its own."""
+    with servers.running(TIGHT | {"KAFANG_SERVED_MAX": "64", "KAFANG_TENANT_PER_S": "3"}) as shared:
+        async with merchant_of(shared) as (busy, card), merchant_of(shared) as (other, its_card):
+            told = await sell(shared, busy.merchant_key, sales(busy, card, "busy", 40))
+            assert {answer.status for answer in told} == {201, 503}
+            (served,) = await sell(shared, other.merchant_key, sales(other, its_card, "one", 1))
+            assert served.status == 201, served.body
