@@ -189,6 +189,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "pressing": asyncio.Semaphore(1),
             "authenticate": functools.partial(credentials.authenticate, terms, keys.member_token),
             "confirm": confirm,
+            "renew": functools.partial(credentials.renew, terms),
             "openapi": contract.encode("utf-8"),
             "error_codes": msgspec.json.encode(codes),
             "pages": docs.pages(codes, _to_try_out(contract, settings)),

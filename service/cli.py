@@ -103,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_time_of_day,
         help="local time a business day begins, as 04:00 (default: 00:00)",
     )
+    _add_keys(add)
+    add("openapi", _openapi, "print the OpenAPI 3.1 document")
+    return parser
+
+
+def _add_keys(add: Add) -> None:
     key = add("create-key", _create_key, "create an API key; its text is shown this once")
     key.add_argument("--merchant", required=True, help="mer_…, whose key it is")
     key.add_argument("--name", required=True, help="what will use it")
@@ -113,11 +119,13 @@ def _parser() -> argparse.ArgumentParser:
         help="pos: bound to --store; merchant: all stores (default: pos)",
     )
     key.add_argument("--store", help="sto_…, for a pos key")
-    gone = add("revoke-key", _revoke_key, "end an API key; nothing sent with it is accepted")
-    gone.add_argument("--merchant", required=True, help="mer_…, whose key it is")
-    gone.add_argument("--key", required=True, help="key_…, as create-key told it")
-    add("openapi", _openapi, "print the OpenAPI 3.1 document")
-    return parser
+    for name, operation, text in (
+        ("refresh-key", _refresh_key, "let a key do what new ones may, after an upgrade"),
+        ("revoke-key", _revoke_key, "end an API key; nothing sent with it is accepted"),
+    ):
+        made = add(name, operation, text)
+        made.add_argument("--merchant", required=True, help="mer_…, whose key it is")
+        made.add_argument("--key", required=True, help="key_…, as create-key told it")
 
 
 def _add_backups(add: Add) -> None:
@@ -215,6 +223,14 @@ def _create_key(arguments: argparse.Namespace, settings: Settings) -> Any:
             pool, arguments.merchant, arguments.name, arguments.bundle, arguments.store
         ),
     )
+
+
+def _refresh_key(arguments: argparse.Namespace, settings: Settings) -> Any:
+    merchant_id, api_key_id = arguments.merchant, arguments.key
+    found = _with_pool(settings, lambda pool: api_keys.refresh(pool, merchant_id, api_key_id))
+    if found is None:
+        raise ValueError(f"the merchant {merchant_id} has no active key {api_key_id}")
+    return found
 
 
 def _revoke_key(arguments: argparse.Namespace, settings: Settings) -> Any:

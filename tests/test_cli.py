@@ -13,6 +13,7 @@ import pytest
 from service import cli
 from service.kernel.tokens import parse
 from tests.api import shop
+from tests.bench import seed
 from tests.harness import server as servers
 from tests.harness.client import Client
 from tests.harness.server import Server
@@ -20,7 +21,7 @@ from tests.harness.tenant import TestCard
 
 COMMANDS = [  # in the order of the help
     "run", "migrate", "verify", "backup", "restore", "create-merchant", "create-store",
-    "create-key", "revoke-key", "openapi",
+    "create-key", "refresh-key", "revoke-key", "openapi",
 ]  # fmt: skip
 
 
@@ -197,6 +198,33 @@ async def test_a_revoked_key_opens_nothing(server: Server) -> None:
         done = kafang(server, "revoke-key", "--merchant", merchant, "--key", api_key)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == f"kafang: the merchant {merchant} has no active key {api_key}\n"
+
+
+@pytest.mark.parametrize("bundle", ["pos", "merchant"])
+async def test_a_key_made_before_may_do_what_new_ones_may(server: Server, bundle: str) -> None:
+    """And at once: the service reads its scopes again."""
+    demo = server.demo()
+    named = ["--merchant", demo["merchant_id"]]
+    store = ["--store", demo["store_id"]] if bundle == "pos" else []
+    made = kafang(
+        server, "create-key", *named, "--name", "old", "--bundle", bundle, *store, "--json"
+    )
+    key = json.loads(made.stdout)
+    async with seed.superuser(server.postgres.admin_dsn) as admin:
+        await admin.execute(
+            "update api_key set scopes = '{cards:read}' where api_key_id = $1", key["api_key_id"]
+        )
+    async with Client(server.host, server.port, key["token"]) as client:
+        assert (await client.get("/v1/members")).status == 403
+        done = kafang(server, "refresh-key", *named, "--key", key["api_key_id"], "--json")
+        assert json.loads(done.stdout)["scopes"] == key["scopes"], done.stderr
+        assert (await client.get("/v1/members")).status == 200
+    kafang(server, "revoke-key", *named, "--key", key["api_key_id"])
+    done = kafang(server, "refresh-key", *named, "--key", key["api_key_id"])
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "has no active key" in done.stderr
+    done = kafang(server, "refresh-key", "--merchant", "mer_x", "--key", "key_x")
+    assert "the merchant mer_x has no active key key_x" in done.stderr
 
 
 @pytest.mark.parametrize(

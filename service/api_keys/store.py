@@ -18,6 +18,15 @@ class KeyCreated(Struct):
     token: str
 
 
+class KeyScopes(Struct):
+    """What a key may do now."""
+
+    merchant_id: str
+    api_key_id: str
+    name: str
+    scopes: list[str]
+
+
 async def mode(connection: database.Connection, merchant_id: str) -> str | None:
     """Whether the tenant is a test or a live one; None when there is none."""
     value: str | None = await connection.fetchval(SQL["api_keys.raise_epoch"], merchant_id)
@@ -36,6 +45,19 @@ async def insert(
     """The key's row."""
     await connection.execute(
         SQL["api_keys.insert"], merchant_id, api_key_id, name, secret_hash, scopes, store_id
+    )
+
+
+async def refresh(
+    connection: database.Connection,
+    merchant_id: str,
+    api_key_id: str,
+    pos: list[str],
+    merchant: list[str],
+) -> KeyScopes | None:
+    """Other scopes for an active key: a till's or the merchant's own; None: there is none."""
+    return await database.one(
+        connection, "api_keys.refresh", KeyScopes, merchant_id, api_key_id, pos, merchant
     )
 
 

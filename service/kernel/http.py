@@ -298,6 +298,8 @@ async def _require_allowed(declared: Route, call: Call) -> None:
     One that is good no more is answered 401 here as anywhere: what is closed to it doesn't look.
     """
     if call.credential.member_id is None:
+        if declared.scope not in call.credential.scopes:  # it may have been given more meanwhile
+            call.credential = await call.state.renew(call.credential)
         require_scope(call.credential, declared.scope)
     elif not declared.for_members:
         await call.state.confirm(call)

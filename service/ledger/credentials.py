@@ -18,6 +18,12 @@ async def authenticate(terms: Terms, member_key: bytes, text: str) -> Credential
     return await terms.credential(token.merchant_id, token.secret_hash) if token else None
 
 
+async def renew(terms: Terms, known: Credential) -> Credential:
+    """An API key as it is now; as it was known, when it is no more: what it does then tells."""
+    tenant = await terms.load(known.merchant_id, [known.secret_hash])
+    return tenant.credentials.get(known.secret_hash, known) if tenant else known
+
+
 async def _of_member(terms: Terms, claims: tokens.MemberClaims | None) -> Credential | None:
     """As good as the API key it was issued with, but for one member and without a scope."""
     issuer = await terms.credential(claims.merchant_id, claims.secret_hash) if claims else None

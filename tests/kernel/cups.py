@@ -114,6 +114,10 @@ HANDLERS = [
 ]
 
 
+async def as_it_was(credential: Credential) -> Credential:
+    return credential
+
+
 @asynccontextmanager
 async def cup_client(
     short_cut: bool = False, limit_s: float | None = None
@@ -122,7 +126,7 @@ async def cup_client(
     app = Litestar(
         HANDLERS,
         exception_handlers=exception_handlers(),
-        state=State({"authenticate": authenticate}),
+        state=State({"authenticate": authenticate, "renew": as_it_was}),
         openapi_config=None,
         logging_config=None,
     )
