@@ -41,8 +41,9 @@ class Problem(Struct, forbid_unknown_fields=True):
     outcome: Annotated[
         Outcome,
         Meta(
-            description="not_applied: nothing happened. "
-            "unknown: it may have happened; send the same key again."
+            description="not_applied: this request did nothing. An earlier one under the same key "
+            "may have: where one was left without an answer, only the answer to that request, sent "
+            "again as it was, tells. unknown: it may have happened; send the same key again."
         ),
     ]
     retry: Annotated[

@@ -178,6 +178,9 @@ class Refusal(Struct):
     receipt_no: str | None
     request_no: str | None
     amount: Annotated[int, Meta(description="What was asked for, in minor units.")]
+    currency: Annotated[
+        str | None, Meta(description="In which the amount was asked for, as it was sent.")
+    ]
     undoes: Annotated[str | None, Meta(description="The operation it was to undo.")]
     code: str
     reasons: list[Reason]

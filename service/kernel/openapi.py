@@ -72,7 +72,8 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "required": True,
     "description": "One new key for each intended effect, stored before you send. After a time-out "
     "or a broken connection send the same request with the same key: it happens once, and the "
-    "answer is the first one's.",
+    "answer is the first one's. A key is the whole merchant's, for ever: begin it with store and "
+    "terminal, so that no two tills make the same.",
     "schema": {
         "type": "string",
         "minLength": 8,

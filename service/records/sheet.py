@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from schemas.problems import Reason
 from schemas.records import CardRecord, RecordedMovement, RecordedRefusal
-from service.kernel.money import written
+from service.kernel.money import EXPONENTS, written
 from service.records.words import words
 from service.rules.periods import zone
 
@@ -240,13 +240,20 @@ class _Writer:
                 told[line.kind],
                 self._place(line),
                 self._numbers(line),
-                self._money(line.amount),
+                self._asked(line),
                 "\n".join(map(self._reason, line.reasons)),
             )
             for line in self.record.refusals
         ]
         notes = [] if self.record.refusal_count else [told["no_refusals"]]
         return Table("refusals", told["refusals"], columns, rows, [], notes)
+
+    def _asked(self, line: RecordedRefusal) -> str:
+        """In the currency it was sent in, which may be none that there is."""
+        currency = line.currency or self.currency
+        if currency in EXPONENTS:
+            return written(line.amount, currency)
+        return f"{line.amount} {shown(currency)}"
 
     def _reason(self, reason: Reason) -> str:
         text = f"{reason.code}: {shown(self.record.meanings.get(reason.code, reason.message))}"

@@ -90,6 +90,7 @@ class _Refusal(Struct):
     receipt_no: str | None
     request_no: str | None
     amount: int
+    currency: str | None
     undoes: str | None
     details: str
 

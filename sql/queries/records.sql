@@ -60,7 +60,7 @@ order by g.version;
 -- name: refusals
 -- The refused attempts after the place $3, $4 (an instant and an id), at most $5.
 select operation_id, kind, decided_version as at_version, recorded_at, business_date, store_id, legal_entity,
-  terminal_id, operator, shift, receipt_no, request_no, amount, target_id as undoes, details::text as details
+  terminal_id, operator, shift, receipt_no, request_no, amount, currency, target_id as undoes, details::text as details
 from operation
 where merchant_id = $1 and card_id = $2 and status = 'refused' and (recorded_at, operation_id) > ($3, $4)
 order by recorded_at, operation_id limit $5;

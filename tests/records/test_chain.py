@@ -136,7 +136,8 @@ def test_the_text_of_a_line_never_changes() -> None:
     refused = Refusal(
         operation_id="rdm_2", kind="redeem", at_version=4, recorded_at=at,
         business_date=date(2026, 3, 1), store_id=None, legal_entity=None, terminal_id=None,
-        operator=None, shift=None, receipt_no=None, request_no="A-2", amount=1, undoes=None,
+        operator=None, shift=None, receipt_no=None, request_no="A-2", amount=1, currency="CNY",
+        undoes=None,
         code="redemption_refused", reasons=[because(CARD_FROZEN)],
     )  # fmt: skip
     assert (
@@ -145,5 +146,5 @@ def test_the_text_of_a_line_never_changes() -> None:
     )
     assert (
         digest(canonical(refused))
-        == "78ab27e49613076322068665377c7e962db1e929947a0596ff031f88895aba6d"
+        == "49513528375b4243854370aed28600ee0b21dec2f320f4df7c8e6a49349cd062"
     )

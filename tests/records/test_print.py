@@ -13,6 +13,7 @@ from service.kernel.money import written
 from service.records import html, pdf
 from service.records.sheet import sheet, shown
 from service.records.words import words
+from tests.api import shop
 from tests.demo.test_page import OUTSIDE
 from tests.harness.client import Client
 from tests.harness.tenant import Tenant
@@ -188,3 +189,19 @@ def test_every_word_is_in_both_languages() -> None:
         assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", told["en"][key])), (
             key
         )
+
+
+async def test_a_refused_amount_is_in_the_currency_it_was_asked_in(
+    office: Client, pos: Client, tenant: Tenant
+) -> None:
+    """Also in one that there is not: as it was sent."""
+    card = await shop.issue(office, tenant)
+    for currency in ("USD", "RMB"):
+        amount = {"value": 100, "currency": currency}
+        answer = await shop.redeem(pos, card, 100, amount=amount)
+        assert answer.status == 409, answer.body
+    record = await life.fetched(pos, card)
+    assert [line["currency"] for line in record["refusals"]] == ["USD", "RMB"]
+    written_page = Shown(html.page(sheet(life.typed(record))).decode("utf-8")).text
+    assert "US$1.00" in written_page
+    assert "100 RMB" in written_page
