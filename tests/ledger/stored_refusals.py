@@ -7,7 +7,9 @@ from datetime import UTC, datetime, time
 from types import SimpleNamespace
 from typing import Any
 
+import asyncpg
 import msgspec
+import pytest
 
 from schemas.cards import CardCreate, CardLookup
 from schemas.days import DayClose, DayReopen
@@ -24,6 +26,8 @@ from service.ledger.commands import Freeze
 from service.ledger.reading import reading
 from service.ledger.writer import NumberTakenError
 from service.merchants import routes as merchants
+from service.records import operations as records
+from service.records import press
 from service.redemptions import operations as redemptions
 from service.reports import operations as reporting
 from service.reversals import routes as reversals
@@ -63,6 +67,7 @@ def call(merchant: Shop, merchant_id: str = "", writer: Any = None) -> Any:
         path=PATH,
         query=SimpleNamespace(cursor=None, limit=10, by="store"),
         request_id="req_1",
+        trace=None,
         idempotency_key="key-00000001",
         route="x",
         scope="cards:write",
@@ -209,6 +214,24 @@ async def report_too_long(merchant: Shop) -> None:
         await tenant.connection.execute("select pg_sleep(10)")
 
 
+async def record_too_long(merchant: Shop) -> None:
+    """A record whose statement is ended by its limit."""
+
+    async def ended(*_: Any) -> Any:
+        raise asyncpg.QueryCanceledError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "_part", ended)
+        await records._record(call(merchant), PATH["card_id"])
+
+
+async def print_too_long(_: Shop) -> None:
+    """A record that is printed for longer than anybody waits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(press, "PATIENCE_S", 0.0)
+        await press._run("pdf", b"{}")
+
+
 def reverse(key: str, writer: Any = None) -> How:
     """A reversal of a key."""
     return lambda merchant: reversals.create(
@@ -228,8 +251,9 @@ CASES: list[tuple[str, str, How]] = [
     ("service.cards.operations.issue", "unavailable", issue(writer=SimpleNamespace(submit=taken))),
     ("service.cards.operations.look_up", "card_not_found",
      lambda m: cards.look_up(call(m), CardLookup("88000000"))),
-    ("service.cards.operations.read", "not_found", lambda m: cards.read(call(m), None)),
-    ("service.cards.operations.statement", "not_found", lambda m: cards.statement(call(m), None)),
+    ("service.cards.operations.found", "not_found", lambda m: cards.read(call(m), None)),
+    ("service.records.operations._record", "unavailable", record_too_long),
+    ("service.records.press._run", "unavailable", print_too_long),
     ("service.ledger.reading.active_tenant_of", "merchant_suspended", close_suspended),
     ("service.days.operations._alone", "unavailable", close_beside),
     ("service.days.operations._days", "not_found", lambda m: days.read(call(m), None)),
