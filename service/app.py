@@ -95,13 +95,7 @@ def serve() -> ASGIApp:
     """What the server's workers run: the application, with its short cut."""
     logs.own_process()
     app = create_app()
-    open_paths = [
-        declared.path
-        for route in app.routes
-        for served in getattr(route, "route_handlers", ())
-        if (declared := served.opt.get("declared")) is not None and not declared.scope
-    ]
-    return gated(directly(app), app, open_paths)
+    return gated(directly(app), app, health.PATHS)
 
 
 def create_app(settings: Settings | None = None) -> Litestar:
@@ -188,6 +182,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "closing": asyncio.Semaphore(1),
             "pressing": asyncio.Semaphore(1),
             "authenticate": functools.partial(credentials.authenticate, terms, keys.member_token),
+            "recognised": functools.partial(credentials.recognised, terms, keys.member_token),
             "confirm": confirm,
             "renew": functools.partial(credentials.renew, terms),
             "openapi": contract.encode("utf-8"),

@@ -5,12 +5,14 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from service.kernel import metrics
+from service.kernel import database, metrics
 from service.kernel.http import Answer, json_answer, open_handler, open_route
 from service.kernel.problems import UNAVAILABLE, ProblemError
 from service.kernel.sql import SQL
 
 READY_TIMEOUT_S = 2.0
+# What must be answered above all when there is too much to do.
+PATHS = ("/health/live", "/health/ready", "/metrics")
 
 
 class Health(Struct):
@@ -27,7 +29,7 @@ async def live(_: Any) -> Answer:
 async def ready(state: Any) -> Answer:
     """The database answers: traffic may come."""
     try:
-        async with asyncio.timeout(READY_TIMEOUT_S), state.pool.acquire() as connection:
+        async with asyncio.timeout(READY_TIMEOUT_S), database.borrowed(state.pool) as connection:
             await connection.fetchval(SQL["startup.ping"])
     except Exception:
         raise ProblemError(UNAVAILABLE, "The database does not answer.") from None

@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 import msgspec
 from granian import Granian
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
 from granian.server.common import AbstractServer
 from msgspec import Struct
 
@@ -35,6 +35,7 @@ from service.settings import (
 BACKLOG = 2048
 # Files that a worker needs for all but its clients.
 FILES_OF_ITS_OWN = 256
+CONNECTIONS_MIN = 16
 PORT_PATIENCE_S = 3.0
 # The server's own lines go where all go: the root's handler, which kernel/logs.py sets up.
 SERVER_LOGGERS = {"loggers": {"_granian": {"handlers": [], "propagate": True}}}
@@ -203,7 +204,9 @@ def _connections(settings: Settings) -> int:
         return settings.connections_max
     soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    connections = max(1, soft - FILES_OF_ITS_OWN)
+    connections = soft - FILES_OF_ITS_OWN
+    if connections < CONNECTIONS_MIN:
+        raise SettingsError(f"a process may open only {hard} files here: allow more (ulimit -n)")
     if connections < settings.connections_max:
         print(
             f"A process may open {hard} files here: each worker accepts {connections} connections "
@@ -223,6 +226,7 @@ def _granian(settings: Settings) -> AbstractServer[Any]:
         workers=settings.workers,
         loop=Loops.uvloop,
         backlog=BACKLOG,
+        http=HTTPModes.http1,  # one request at a time on each connection: their number is a limit
         backpressure=_connections(settings),  # it counts connections, not requests
         respawn_failed_workers=True,
         log_access=False,

@@ -51,7 +51,7 @@ class Settings(Struct, frozen=True):
     # them waits long. The others wait; after wait_s they begin to be turned away.
     served_max: Annotated[int, Meta(ge=4, le=10_000)] = 512
     wait_s: Annotated[float, Meta(gt=0, le=60)] = 3.0
-    # No answer comes later than this, reports and closings of a day excepted.
+    # No answer comes later than this, reports, a card's record and closings of a day excepted.
     deadline_s: Annotated[float, Meta(gt=0, le=120)] = 7.0
     # Requests of one merchant that a worker begins in a second; 0: no limit. For a service that
     # merchants share, so that one with far too many doesn't slow the others down.
@@ -114,6 +114,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     settings = msgspec.convert(given, Settings, strict=False)
     if settings.deadline_s < 2 * settings.wait_s:
         raise SettingsError("KAFANG_DEADLINE_S: must be at least twice KAFANG_WAIT_S")
+    if 0 < settings.tenant_per_s < 1:
+        raise SettingsError("KAFANG_TENANT_PER_S: must be at least 1, or 0 for no limit")
     return settings
 
 

@@ -6,9 +6,9 @@ that breaks a promise (design section 4).
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import asyncpg
 import msgspec
@@ -24,6 +24,7 @@ else:
     Connection = asyncpg.Connection
     Pool = asyncpg.Pool
 T = TypeVar("T")
+IsolationLevel = Literal["read_committed", "repeatable_read"]
 
 # How a server that went away, or a connection to it, shows.
 LOST = (
@@ -160,12 +161,29 @@ async def tenant(
     pool: Pool, merchant_id: str, *, snapshot: bool = False
 ) -> AsyncIterator[Connection]:
     """A transaction of one tenant; with `snapshot` all its reads see one state."""
-    async with (
-        pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection,
-        connection.transaction(isolation="repeatable_read" if snapshot else "read_committed"),
-    ):
-        await connection.execute(SQL["tenant.set"], merchant_id)
-        yield connection
+    isolation: IsolationLevel = "repeatable_read" if snapshot else "read_committed"
+    async with borrowed(pool) as connection, connection.transaction(isolation=isolation):
+        with _cut_when_cancelled(connection):
+            await connection.execute(SQL["tenant.set"], merchant_id)
+            yield connection
+
+
+@asynccontextmanager
+async def borrowed(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection of the pool."""
+    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+        with _cut_when_cancelled(connection):
+            yield connection
+
+
+@contextmanager
+def _cut_when_cancelled(connection: Connection) -> Iterator[None]:
+    """Whose time is over doesn't wait for a rollback too: the server may be what is slow."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        connection.terminate()
+        raise
 
 
 async def one(connection: Connection, query: str, wanted: type[T], *values: Any) -> T | None:

@@ -7,8 +7,10 @@ The others wait before anything is read of them but their tenant, and whoever go
 client comes back at once. So only so many are refused in a second, and a large crowd waits longer:
 until half of the time is over in which each must be answered.
 
-Tenants take turns for a place, one that has just begun to wait first, and none may have all of
-them: a merchant with far too many requests waits for its own. Where the service is shared, each may
+Each merchant has a line, its members' tokens have another, and all who show no credential that this
+worker knows share one: nobody gets into a line by naming it. Lines take turns for a place, one that
+has just begun first, and none may have all of them: a merchant with far too many requests waits for
+its own, and neither phones nor strangers push tills aside. Where the service is shared, each may
 begin only so many a second besides (`tenant_per_s`; 0 is no limit): as long as there is room for
 more, every one served makes the others' wait longer.
 """
@@ -16,6 +18,7 @@ more, every one served makes the others' wait longer.
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Iterable
+from time import perf_counter
 from typing import Any, NamedTuple, cast
 
 from litestar import Litestar
@@ -23,8 +26,9 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from service.kernel import logs, metrics
+from service.kernel.auth import Credential
 from service.kernel.budget import Budget
-from service.kernel.http import DUE
+from service.kernel.http import ARRIVED, DUE, KNOWN
 from service.kernel.ids import new_id
 from service.kernel.problems import OVERLOADED, ProblemError
 from service.kernel.replies import Reply, problem_reply
@@ -32,8 +36,8 @@ from service.kernel.replies import Reply, problem_reply
 TICK_S = 0.02
 # Of a worker: a tenth of a core goes into refusing.
 REFUSALS_PER_S = 1000
-# `Bearer kfk_test_`: what stands in front of the tenant in a credential (kernel/tokens.py).
-_TENANT = slice(16, 42)
+# Who shows no credential that this worker knows, and the tail of the name of a merchant's members.
+STRANGERS, MEMBERS = "", "/members"
 _lines = logs.Ration(1)
 
 
@@ -54,6 +58,7 @@ class Gate:
         self._wait_s = wait_s
         # There is always a place for somebody else.
         self._tenant_max = max(1, served_max * 3 // 4)
+        self._few_max = max(1, served_max // 4)
         self._served: dict[str, int] = {}
         self._total = 0
         self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
@@ -68,7 +73,7 @@ class Gate:
 
     def enter(self, tenant: str) -> bool:
         """Take a place, if there is one for this tenant; `leave` gives it back."""
-        if self._total >= self._served_max or not self._may(tenant):
+        if self._total >= self._served_max or not self._may(tenant) or tenant in self._waiting:
             return False
         self._take(tenant)
         return True
@@ -103,7 +108,9 @@ class Gate:
         self._let_in()
 
     def _may(self, tenant: str) -> bool:
-        return self._served.get(tenant, 0) < self._tenant_max and (
+        few = not tenant or tenant.endswith(MEMBERS)
+        most = self._few_max if few else self._tenant_max
+        return self._served.get(tenant, 0) < most and (
             self._budget is None or self._budget.allows(tenant, self._time())
         )
 
@@ -167,14 +174,16 @@ def gated(served: ASGIApp, app: Litestar, open_paths: Iterable[str]) -> ASGIApp:
         if scope["type"] != ScopeType.HTTP or scope["path"] in free:
             await served(scope, receive, send)
             return
-        gate = cast(Gate, app.state.gate)
-        cast(dict[str, Any], scope)[DUE] = asyncio.get_running_loop().time() + gate.deadline_s
-        tenant = _tenant(scope["headers"])
+        gate, facts = cast(Gate, app.state.gate), cast(dict[str, Any], scope)
+        facts[DUE] = asyncio.get_running_loop().time() + gate.deadline_s
+        facts[KNOWN] = known = app.state.recognised(_credential(scope["headers"]))
+        tenant = _line(known)
         if not gate.enter(tenant):
+            facts[ARRIVED] = perf_counter()
             try:
                 await _wait(gate, tenant)
             except ProblemError as error:
-                await _turned_away(error)(scope, receive, send)
+                await _turned_away(error, facts[ARRIVED])(scope, receive, send)
                 return
         try:
             await served(scope, receive, send)
@@ -184,15 +193,18 @@ def gated(served: ASGIApp, app: Litestar, open_paths: Iterable[str]) -> ASGIApp:
     return serve
 
 
-def _tenant(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """Whom a request names, believed: who names another one waits in that one's line.
+def _credential(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The text of the credential, or nothing; one that is sent twice is none."""
+    sent = [value for name, value in headers if name == b"authorization"]
+    scheme, _, text = sent[0].decode("latin-1").partition(" ") if len(sent) == 1 else ("", "", "")
+    return text if scheme.lower() == "bearer" else ""
 
-    What has no credential, or one of another form, is a tenant of its own.
-    """
-    for name, value in headers:
-        if name == b"authorization":
-            return value[_TENANT].decode("latin-1")
-    return ""
+
+def _line(known: Credential | None) -> str:
+    """The line that a request waits in."""
+    if known is None:
+        return STRANGERS
+    return known.merchant_id + (MEMBERS if known.member_id else "")
 
 
 async def _wait(gate: Gate, tenant: str) -> None:
@@ -201,8 +213,9 @@ async def _wait(gate: Gate, tenant: str) -> None:
         raise ProblemError(OVERLOADED)
 
 
-def _turned_away(error: ProblemError) -> Reply:
+def _turned_away(error: ProblemError, arrived: float) -> Reply:
     metrics.count_refusal(error.code.code)
+    metrics.count_request("gate", error.code.status, perf_counter() - arrived)
     if _lines.allows():
         logs.log.warning(error.code.code, left_out=_lines.left_out())
     return problem_reply(error, new_id("req"))

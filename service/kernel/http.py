@@ -33,8 +33,9 @@ from service.kernel.replies import JSON, Reply, reply, request_id_of
 BODY_MAX_BYTES = 2**20
 REPLAYED = {"Idempotent-Replayed": "true"}
 KEY_LENGTH = range(8, 129)
-# When a request must be answered, by the loop's clock; in its scope (kernel/gate.py).
-DUE = "kafang.due"
+# In a request's scope (kernel/gate.py): when it must be answered, by the loop's clock; when it
+# came, by perf_counter; the credential it showed, if this worker knew it.
+DUE, ARRIVED, KNOWN = "kafang.due", "kafang.arrived", "kafang.known"
 
 
 class Answer(NamedTuple):
@@ -147,6 +148,7 @@ def handler(declared: Route, operation: Operation) -> HTTPRouteHandler:
         body = None
         if declared.body is not None:
             body = validation.body(await _body(receive, _length(headers)), declared.body)
+        scope["state"]["begun"] = True
         return _reply(await operation(call, body), call.request_id)
 
     return _mounted(declared, serve)
@@ -199,18 +201,21 @@ def _mounted(declared: Route, serve: Serve) -> HTTPRouteHandler:
 
     async def answer(scope: Scope, receive: Receive) -> Reply:
         started = perf_counter()
-        due = None if declared.slow else cast(Mapping[str, Any], scope).get(DUE)
+        told = cast(Mapping[str, Any], scope)
+        limit = asyncio.timeout_at(None if declared.slow else told.get(DUE))
+        waited = started - told.get(ARRIVED, started)
         if tracing.source is not None:
             scope["state"]["trace"] = tracing.source.begin(
                 declared.method, declared.path, declared.operation_id, scope["headers"]
             )
         try:
-            async with asyncio.timeout_at(due):
+            async with limit:
                 reply = await serve(scope, receive)
         except Exception as error:
-            reply = error_reply(error, scope, _effect(declared))
+            late = _too_late(declared, scope) if limit.expired() else error
+            reply = error_reply(late, scope, _effect(declared))
         with suppress(Exception):  # what is done is answered, also when it can't be logged
-            _record(declared, scope, reply.status, perf_counter() - started)
+            _record(declared, scope, reply.status, waited + perf_counter() - started)
         return reply
 
     async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
@@ -223,6 +228,19 @@ def _mounted(declared: Route, serve: Serve) -> HTTPRouteHandler:
         name=declared.operation_id,
         opt={"declared": declared, "answer": answer},
     )(handle)
+
+
+def _too_late(declared: Route, scope: Scope) -> ProblemError:
+    """What is told when the time is over in which everything is answered."""
+    if "begun" not in scope["state"]:
+        return ProblemError(problems.UNAVAILABLE, "The request took too long to arrive.")
+    effect = _effect(declared)
+    if effect == "keyed":
+        return ProblemError(problems.OUTCOME_UNKNOWN, outcome="unknown")
+    if effect == "unkeyed":
+        text = "It took too long. Look whether it was done, then send it again."
+        return ProblemError(problems.UNAVAILABLE, text, outcome="unknown")
+    return ProblemError(problems.UNAVAILABLE, "It took too long; send the same request again.")
 
 
 def _effect(declared: Route) -> Effect:
@@ -261,7 +279,8 @@ async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> C
     """Check all but the body, in the order given on top."""
     state = scope["litestar_app"].state
     request_id = request_id_of(scope)
-    credential = await _credential(state, headers)
+    known = cast(Mapping[str, Any], scope).get(KNOWN)
+    credential = known or await _credential(state, headers)
     scope["state"]["credential"] = credential
     call = Call(
         state,

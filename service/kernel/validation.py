@@ -190,7 +190,9 @@ def _reason(error: msgspec.ValidationError, path: str, allowed: list[str] | None
     """A decoder's complaint; what it says of a place inside the value goes into the path."""
     message, _, place = str(error).replace(ONLY_AT_THE_END, "").partition(" - at `$")
     path += redaction.masked(place.rstrip("`")[:MAX_MESSAGE])
-    told = redaction.masked(_QUOTED.sub(r"\1", message)[:MAX_MESSAGE])
+    told = _QUOTED.sub(r"\1", message)[:MAX_MESSAGE]
+    if not told.startswith("Expected"):  # those name types and limits, never what was sent
+        told = redaction.masked(told)
     return because(INVALID_VALUE, f"{told}.", path=path, allowed=allowed)
 
 

@@ -7,13 +7,29 @@ from service.kernel.auth import Credential
 from service.ledger.terms import Terms
 
 
+def recognised(terms: Terms, member_key: bytes, text: str) -> Credential | None:
+    """As `authenticate`, without asking the database: only what this worker remembers."""
+    if text.startswith("kfm_"):
+        claims = tokens.parse_member_token(text, member_key)
+        if claims is None:
+            return None
+        issuer = terms.known_credential(claims.merchant_id, claims.secret_hash)
+        return _for_member(claims, issuer) if issuer else None
+    token = tokens.parse(text)
+    return terms.known_credential(token.merchant_id, token.secret_hash) if token else None
+
+
 async def authenticate(terms: Terms, member_key: bytes, text: str) -> Credential | None:
     """The credential behind an API key or a member's token, as last read; None: it is neither.
 
     It is checked again with what the request reads or does.
     """
     if text.startswith("kfm_"):
-        return await _of_member(terms, tokens.parse_member_token(text, member_key))
+        claims = tokens.parse_member_token(text, member_key)
+        if claims is None:
+            return None
+        issuer = await terms.credential(claims.merchant_id, claims.secret_hash)
+        return _for_member(claims, issuer) if issuer else None
     token = tokens.parse(text)
     return await terms.credential(token.merchant_id, token.secret_hash) if token else None
 
@@ -24,11 +40,8 @@ async def renew(terms: Terms, known: Credential) -> Credential:
     return tenant.credentials.get(known.secret_hash, known) if tenant else known
 
 
-async def _of_member(terms: Terms, claims: tokens.MemberClaims | None) -> Credential | None:
+def _for_member(claims: tokens.MemberClaims, issuer: Credential) -> Credential:
     """As good as the API key it was issued with, but for one member and without a scope."""
-    issuer = await terms.credential(claims.merchant_id, claims.secret_hash) if claims else None
-    if claims is None or issuer is None:
-        return None
     return replace(
         issuer,
         scopes=frozenset(),

@@ -110,7 +110,7 @@ async def consider(
     )
     merchant_id = call.credential.merchant_id
     while True:
-        async with call.state.pool.acquire(timeout=database.ACQUIRE_TIMEOUT_S) as connection:
+        async with database.borrowed(call.state.pool) as connection:
             state = await snapshots.read(connection, merchant_id, [command], lock=False)
         if state is None:
             raise ProblemError(NOT_FOUND)

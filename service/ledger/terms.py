@@ -88,7 +88,7 @@ class Terms:
         if connection is not None:
             read = await _read(connection, merchant_id, *wanted)
         else:
-            async with self._pool.acquire(timeout=database.ACQUIRE_TIMEOUT_S) as own:
+            async with database.borrowed(self._pool) as own:
                 read = await _read(own, merchant_id, *wanted)
         return None if read is None else self._remember(read)
 
@@ -109,13 +109,17 @@ class Terms:
             self._tenants.popitem(last=False)
         return read
 
+    def known_credential(self, merchant_id: str, secret_hash: bytes) -> Credential | None:
+        """The credential, if it is remembered."""
+        tenant = self.known(merchant_id)
+        return tenant.credentials.get(secret_hash) if tenant else None
+
     async def credential(self, merchant_id: str, secret_hash: bytes) -> Credential | None:
         """The credential as last read.
 
         Good enough to let a request in: it is read again with what the request does.
         """
-        tenant = self.known(merchant_id)
-        credential = tenant.credentials.get(secret_hash) if tenant else None
+        credential = self.known_credential(merchant_id, secret_hash)
         if credential is None:
             tenant = await self.load(merchant_id, [secret_hash])
             credential = tenant.credentials.get(secret_hash) if tenant else None

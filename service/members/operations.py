@@ -162,8 +162,11 @@ async def bind(call: Call, body: CardBind) -> Answer:
             await _require_holder(tenant, member_id, card_id)
         elif await store.count(tenant, member_id) > rules.CARDS_MAX:
             raise ProblemError(MEMBER_REFUSED, reasons=[because(TOO_MANY_CARDS)])
+    async with reading(call) as tenant:  # balances and lots of one moment
         held = await store.cards(tenant, member_id)
-    bound = next(card for card in held if card.id == card_id)
+    bound = next((card for card in held if card.id == card_id), None)
+    if bound is None:
+        raise _let_go()
     return json_answer(201 if is_new else 200, bound)
 
 
@@ -286,11 +289,15 @@ async def _unchanged(tenant: Reading, member_id: str, known: Known) -> Member:
     return member
 
 
+def _let_go() -> ProblemError:
+    return ProblemError(UNAVAILABLE, "The card was let go just now; ask again.")
+
+
 async def _require_holder(tenant: Reading, member_id: str, card_id: str) -> None:
     """Raise 409 when a card is another member's, 503 when it was just let go."""
     holder = await store.holder(tenant, card_id)
     if holder is None:
-        raise ProblemError(UNAVAILABLE, "The card was let go just now; ask again.")
+        raise _let_go()
     if holder != member_id:
         reason = because(CARD_BOUND, card_id=card_id, existing_id=holder)
         raise ProblemError(MEMBER_REFUSED, reasons=[reason])

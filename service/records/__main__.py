@@ -42,4 +42,9 @@ def _bound() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except Exception as error:
+        from service.kernel import redaction  # an error's text may quote the record
+
+        sys.exit(redaction.stack(error))

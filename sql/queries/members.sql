@@ -31,7 +31,7 @@ order by member_id desc limit $3;
 -- name: change_phone
 -- Another phone, if the member is still as it was seen.
 update member set phone_index = $4, masked_phone = $5, version = version + 1
-where merchant_id = $1 and member_id = $2 and version = $3
+where merchant_id = $1 and member_id = $2 and version = $3 and phone_index is distinct from $4
 returning member_id as id, external_id, masked_phone, version, created_at;
 
 -- name: sign_out

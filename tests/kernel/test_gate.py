@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from schemas.problems import Problem
 from service.kernel import metrics
+from service.kernel.auth import Credential
 from service.kernel.gate import REFUSALS_PER_S, Gate, gated
 from tests.kernel import cups
 from tests.kernel.cups import problem
@@ -214,7 +215,7 @@ class Shop:
     def __init__(self, gate: Gate) -> None:
         self.answer = asyncio.Event()
         self.served = 0
-        state = SimpleNamespace(state=SimpleNamespace(gate=gate))
+        state = SimpleNamespace(state=SimpleNamespace(gate=gate, recognised=recognised))
         self.asgi = gated(self._serve, cast(Any, state), ["/live"])
 
     async def _serve(self, scope: Any, _receive: Any, send: Any) -> None:
@@ -232,8 +233,17 @@ async def client_of(shop: Shop) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+def recognised(text: str) -> Credential | None:
+    """Keys are `key-of-a`, members' tokens `token-of-a`; whatever else is shown is a stranger's."""
+    kind, _, tenant = text.partition("-of-")
+    if not tenant:
+        return None
+    member_id = "mbr_1" if kind == "token" else None
+    return Credential(f"mer_{tenant}", "key_1", b"", frozenset(), None, None, 1, member_id)
+
+
 def key_of(tenant: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer kfk_test_{tenant:x<26}" + "s" * 38}
+    return {"Authorization": f"Bearer key-of-{tenant}"}
 
 
 async def test_turned_away_is_a_problem_that_says_when_to_come_again() -> None:
@@ -258,8 +268,7 @@ async def test_turned_away_is_a_problem_that_says_when_to_come_again() -> None:
     assert shop.served == 2
 
 
-async def test_a_tenant_is_told_from_its_key_and_strangers_are_one() -> None:
-    """A crowd of one tenant, or of nobody, leaves places for another."""
+async def test_a_crowd_of_one_tenant_leaves_a_place_for_another() -> None:
     shop = Shop(gate_of(4, LONG_S))
     async with client_of(shop) as client:
         crowd = [asyncio.ensure_future(client.get("/x", headers=key_of("a"))) for _ in range(8)]
@@ -270,21 +279,76 @@ async def test_a_tenant_is_told_from_its_key_and_strangers_are_one() -> None:
         assert {answer.status_code for answer in await asyncio.gather(other, *crowd)} == {200}
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Authorization", "Bearer made-up")],
+        [("Authorization", "Bearer token-of-a")],
+        [("Authorization", "Bearer key-of-a"), ("Authorization", "Bearer key-of-b")],
+        [("Authorization", "Basic key-of-a")],
+        [],
+    ],
+    ids=["made up", "a member", "two keys", "no bearer", "nothing"],
+)
+async def test_strangers_and_phones_have_a_quarter_of_the_places_together(
+    headers: list[tuple[str, str]],
+) -> None:
+    """Nobody gets into a merchant's line by naming it, nor a line of its own by naming another."""
+    shop = Shop(gate_of(8, LONG_S))
+    async with client_of(shop) as client:
+        crowd = [asyncio.ensure_future(client.get("/x", headers=headers)) for _ in range(8)]
+        await until(lambda: shop.served >= 2)
+        tills = [
+            asyncio.ensure_future(client.get("/x", headers=key_of(tenant))) for tenant in "aaabbb"
+        ]
+        await until(lambda: shop.served >= 8)
+        assert not any(each.done() for each in crowd)
+        shop.answer.set()
+        assert {answer.status_code for answer in await asyncio.gather(*tills, *crowd)} == {200}
+    assert shop.served == 14
+
+
+async def test_whoever_invents_a_name_for_each_request_is_one_stranger() -> None:
+    shop = Shop(gate_of(8, LONG_S))
+    async with client_of(shop) as client:
+        crowd = [
+            asyncio.ensure_future(client.get("/x", headers={"Authorization": f"Bearer n{number}"}))
+            for number in range(20)
+        ]
+        await until(lambda: shop.served >= 2)
+        tills = [asyncio.ensure_future(client.get("/x", headers=key_of("a"))) for _ in range(6)]
+        await until(lambda: shop.served >= 8)
+        shop.answer.set()
+        await asyncio.gather(*tills, *crowd)
+
+
+async def never_whole() -> AsyncIterator[bytes]:
+    yield b'{"size": 1'
+    await asyncio.Event().wait()
+
+
 Send = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
 
 @pytest.mark.parametrize(
-    ("send", "outcome"),
+    ("send", "code", "outcome"),
     [
-        (lambda client: client.get("/v1/cups/endless"), "not_applied"),
-        (lambda client: cups.post(client, b'{"size": 1, "note": "endless"}'), "unknown"),
+        (lambda client: client.get("/v1/cups/endless"), "unavailable", "not_applied"),
+        (
+            lambda client: cups.post(client, b'{"size": 1, "note": "endless"}'),
+            "outcome_unknown",
+            "unknown",
+        ),
+        (lambda client: cups.post(client, never_whole()), "unavailable", "not_applied"),
+        (lambda client: client.post("/v1/cups/endless"), "unavailable", "unknown"),
     ],
-    ids=["reading", "writing"],
+    ids=["reading", "writing", "a body that never ends", "writing without a key"],
 )
-async def test_what_takes_too_long_is_answered_in_time(send: Send, outcome: str) -> None:
+async def test_what_takes_too_long_is_answered_in_time(send: Send, code: str, outcome: str) -> None:
     async with cups.cup_client(limit_s=SOON_S) as client:
         told = problem(await send(client))
-    assert (told.status, told.outcome, told.retry) == (503, outcome, "same_key")
+    assert (told.status, told.code, told.outcome) == (503, code, outcome)
+    assert told.retry == "same_key"
 
 
 async def test_what_has_bounds_of_its_own_is_left_alone() -> None:

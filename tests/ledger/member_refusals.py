@@ -178,7 +178,7 @@ CASES: list[tuple[str, str, How]] = [
      on(members.create, MemberCreate(phone="1"))),
     (f"{M}._own", "not_found", on(members.read, None)),
     (f"{M}._require_holder", "member_refused card_bound", bind_anothers),
-    (f"{M}._require_holder", "unavailable", let_go),
+    (f"{M}._let_go", "unavailable", let_go),
     (f"{M}._taken", "member_exists external_id_taken phone_taken", given(
         MemberCreate("wx-2", "13900000002"), {"external_id": "wx-2"}, {"phone": "13900000002"})),
     (f"{M}._unchanged", "member_refused member_moved", phone_late),

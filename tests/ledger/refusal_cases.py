@@ -316,6 +316,9 @@ async def overloaded(*_: Any) -> Any:
     raise OverloadedError
 
 
+WRITE: Any = SimpleNamespace(safe=False, method="POST", idempotent=True)
+BEGUN: Any = {"state": {"begun": True}}
+NOT_BEGUN: Any = {"state": {}}
 FULL: Any = SimpleNamespace(_lanes=SimpleNamespace(submit=overloaded))
 NO_QUERY: Any = SimpleNamespace(query=None)
 PATH: Any = SimpleNamespace(path={"card_id": "crd_1"})
@@ -336,6 +339,9 @@ KERNEL: list[Case] = [
     (f"{K}.http._require_json", "unsupported_media_type", lambda: http._require_json({})),
     (f"{K}.http._require_small", "payload_too_large", lambda: http._require_small(
         {b"content-length": b"9999999"})),
+    (f"{K}.http._too_late", "outcome_unknown",
+     lambda: http._too_late(WRITE, BEGUN)),
+    (f"{K}.http._too_late", "unavailable", lambda: http._too_late(WRITE, NOT_BEGUN)),
     (f"{K}.http.object_id", "not_found", lambda: http.object_id(PATH, "card_id", "crd")),
     (f"{K}.errors._framework_problem", "invalid_request invalid_value", lambda: errors._problem(
         HTTPException("no", status_code=400), POST, "keyed")),
