@@ -37,6 +37,7 @@ TICK_S = 0.02
 # Of a worker: a tenth of a core goes into refusing.
 REFUSALS_PER_S = 1000
 # Who shows no credential that this worker knows, and the tail of the name of a merchant's members.
+# A worker that has just started knows nobody: strangers have no budget, only few places.
 STRANGERS, MEMBERS = "", "/members"
 _lines = logs.Ration(1)
 
@@ -111,11 +112,11 @@ class Gate:
         few = not tenant or tenant.endswith(MEMBERS)
         most = self._few_max if few else self._tenant_max
         return self._served.get(tenant, 0) < most and (
-            self._budget is None or self._budget.allows(tenant, self._time())
+            self._budget is None or not tenant or self._budget.allows(tenant, self._time())
         )
 
     def _take(self, tenant: str) -> None:
-        if self._budget is not None:
+        if self._budget is not None and tenant:
             self._budget.spend(tenant, self._time())
         self._total += 1
         self._served[tenant] = self._served.get(tenant, 0) + 1

@@ -60,3 +60,11 @@ async def test_a_tenant_that_has_spent_its_budget_waits_for_more() -> None:
     assert not waiting.done()
     assert gate.enter("other")
     assert await waiting
+
+
+async def test_whom_a_worker_does_not_know_yet_has_places_but_no_budget() -> None:
+    """After a start all are strangers; a budget for all of them together would shut them out."""
+    gate = Gate(8, wait_s=60.0, deadline_s=600.0, tenant_per_s=1.0)
+    for _ in range(20):
+        assert gate.enter("")
+        gate.leave("")
