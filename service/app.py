@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp
 from msgspec.structs import replace
 
 import service.cards.routes
@@ -32,9 +31,8 @@ from service import demo_tenant, health
 from service.docs import pages as docs
 from service.error_codes import operations as error_codes
 from service.kernel import database, errors, logs, metrics, openapi, orphan, tracing
-from service.kernel.gate import Gate, gated
+from service.kernel.gate import Gate
 from service.kernel.http import BODY_MAX_BYTES, Route
-from service.kernel.shortcut import directly
 from service.ledger import connections, credentials
 from service.ledger.door import Keys
 from service.ledger.reading import confirm
@@ -89,13 +87,6 @@ def document() -> dict[str, Any]:
 def openapi_text() -> str:
     """The contract as committed in openapi/openapi.json: indented, stable, with a final newline."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
-
-
-def serve() -> ASGIApp:
-    """What the server's workers run: the application, with its short cut."""
-    logs.own_process()
-    app = create_app()
-    return gated(directly(app), app, health.PATHS)
 
 
 def create_app(settings: Settings | None = None) -> Litestar:

@@ -11,16 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import msgspec
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces, Loops
-from granian.server.common import AbstractServer
 from msgspec import Struct
 
-from service import demo_tenant
+from service import demo_tenant, workers
 from service.kernel import database, embedded, embedded_backup, logs, tracing
 from service.kernel.metrics import MULTIPROCESS_DIR
 from service.kernel.migrations import migrate, pending
@@ -32,15 +28,10 @@ from service.settings import (
     with_kept_secret,
 )
 
-BACKLOG = 2048
 # Files that a worker needs for all but its clients.
 FILES_OF_ITS_OWN = 256
 CONNECTIONS_MIN = 16
 PORT_PATIENCE_S = 3.0
-# The server's own lines go where all go: the root's handler, which kernel/logs.py sets up.
-SERVER_LOGGERS = {"loggers": {"_granian": {"handlers": [], "propagate": True}}}
-# How often in so many seconds the workers may be started over before the service gives up.
-STARTS_MAX, STARTS_WITHIN_S = 3, 60.0
 
 
 class Urls(Struct, frozen=True):
@@ -130,7 +121,7 @@ def run(_: argparse.Namespace, settings: Settings) -> None:
         os.environ[MULTIPROCESS_DIR] = metrics_dir
         os.environ.pop("KAFANG_MIGRATION_URL", None)
         print(greeting(settings, own_database=is_own), flush=True)
-        _serve(settings)
+        workers.supervise(settings, _connections(settings))
 
 
 def greeting(settings: Settings, *, own_database: bool) -> str:
@@ -176,26 +167,6 @@ async def _require_sound(url: str, settings: Settings) -> None:
         await connection.close()
 
 
-def _serve(settings: Settings) -> None:
-    """Serve until told to stop.
-
-    Granian ends when a worker dies twice within seconds. Two kills from outside are no reason to
-    end the service, so it begins again; a worker that can't start uses the starts up in seconds.
-    """
-    starts: list[float] = []
-    while True:
-        starts = [at for at in starts if time.monotonic() - at < STARTS_WITHIN_S]
-        starts.append(time.monotonic())
-        server = _granian(settings)
-        try:
-            server.serve()
-        except SystemExit:
-            if server.interrupt_signal or len(starts) >= STARTS_MAX:
-                raise
-        else:
-            return
-
-
 def _connections(settings: Settings) -> int:
     """How many connections a worker may accept: each takes one of the files it may open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -214,22 +185,3 @@ def _connections(settings: Settings) -> int:
             flush=True,
         )
     return connections
-
-
-def _granian(settings: Settings) -> AbstractServer[Any]:
-    return Granian(
-        "service.app:serve",
-        factory=True,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        workers=settings.workers,
-        loop=Loops.uvloop,
-        backlog=BACKLOG,
-        http=HTTPModes.http1,  # one request at a time on each connection: their number is a limit
-        backpressure=_connections(settings),  # it counts connections, not requests
-        respawn_failed_workers=True,
-        log_access=False,
-        log_dictconfig=SERVER_LOGGERS,
-        workers_kill_timeout=10,
-    )

@@ -51,7 +51,13 @@ START_DEADLINE_S = 300.0  # crash recovery after a kill under load replays up to
 SETTINGS = MappingProxyType(
     {
         "max_connections": "200",
-        "shared_buffers": "256MB",
+        # Pages leave these buffers, and then the kernel's, in a steady trickle: what the kernel has
+        # held for 30 s it writes all at once, and no commit gets past 300 MB of that.
+        "shared_buffers": "128MB",
+        "bgwriter_delay": "50ms",
+        "bgwriter_lru_maxpages": "1000",
+        "bgwriter_flush_after": "128kB",
+        "backend_flush_after": "128kB",
         "max_wal_size": "4GB",
         # Keep log files to use again after a quiet night: making one stops commits for 60 ms.
         "min_wal_size": "2GB",

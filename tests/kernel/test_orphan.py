@@ -17,7 +17,7 @@ FORK = multiprocessing.get_context("fork")
 
 
 def supervisor(report: Connection, watches: bool) -> None:
-    """Start a worker as Granian does, then wait for the end."""
+    """Start a worker as the service does, then wait for the end."""
     child = FORK.Process(target=worker, args=(report, watches))
     child.start()
     child.join()

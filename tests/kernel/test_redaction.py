@@ -209,7 +209,7 @@ def test_errors_of_a_group_are_told(lines: Any) -> None:
 def test_a_finished_trace_of_a_library_keeps_its_places(lines: Any) -> None:
     logs.configure("debug")
     trace = f'Broke\n  File "x.py", line 3, in go\n    f("{CANARY}")\nValueError: {CANARY} 100 %s'
-    logging.getLogger("_granian").error(trace)
+    logging.getLogger("library").error(trace)
     (line,) = lines()
     assert line["event"] == 'Broke\n  File "x.py", line 3, in go\nValueError'
 

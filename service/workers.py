@@ -1,0 +1,124 @@
+"""The processes that serve, and the one that looks after them."""
+
+import asyncio
+import multiprocessing
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from types import FrameType
+
+import uvloop
+
+from service import health
+from service.app import create_app
+from service.kernel import logs
+from service.kernel.gate import gated
+from service.kernel.listener import listening
+from service.kernel.shortcut import directly
+from service.settings import Settings
+
+# How often in so many seconds workers may fail by themselves before the service gives up.
+FAILURES_MAX, FAILURES_WITHIN_S = 3, 60.0
+# Between two workers that are replaced.
+PAUSE_S = 0.5
+# A little longer than a worker takes to answer what is under way.
+STOP_S = 10.0
+# Forked, a worker shares what is loaded already; where that is unsafe, it starts anew.
+_processes = (
+    multiprocessing.get_context("fork")
+    if sys.platform == "linux"
+    else multiprocessing.get_context("spawn")
+)
+
+
+def supervise(settings: Settings, connections_max: int) -> None:
+    """Serve with `settings.workers` processes until SIGINT or SIGTERM; a second one ends at once.
+
+    One that ends is replaced. Exits with 1 when they fail again and again by themselves; each has
+    said why in the log.
+    """
+    told, tell = socket.socketpair()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        tell.send(b".")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    workers = [_start(settings, connections_max) for _ in range(settings.workers)]
+    try:
+        _replace(workers, told, settings, connections_max)
+    finally:
+        _end(workers, told)
+
+
+def _replace(
+    workers: list[BaseProcess], told: socket.socket, settings: Settings, connections_max: int
+) -> None:
+    """Keep as many workers as there are, until told to stop."""
+    failures: deque[float] = deque(maxlen=FAILURES_MAX)
+    replaced_at = 0.0
+    while True:
+        ready = connection.wait([told, *(worker.sentinel for worker in workers)])
+        if told in ready:
+            told.recv(1)
+            return
+        for place, worker in enumerate(workers):
+            if worker.is_alive():
+                continue
+            logs.log.error("worker ended", exit_code=worker.exitcode)
+            now = time.monotonic()
+            if worker.exitcode is not None and worker.exitcode > 0:
+                failures.append(now)
+                if len(failures) == FAILURES_MAX and now - failures[0] < FAILURES_WITHIN_S:
+                    sys.exit(1)
+            if now - replaced_at < PAUSE_S:
+                connection.wait([told], PAUSE_S)
+            workers[place], replaced_at = _start(settings, connections_max), time.monotonic()
+
+
+def _end(workers: list[BaseProcess], told: socket.socket) -> None:
+    """End them, by force when they take too long or when told again."""
+    for worker in workers:
+        worker.terminate()
+    deadline = time.monotonic() + STOP_S
+    while alive := [worker for worker in workers if worker.is_alive()]:
+        left = max(0.0, deadline - time.monotonic())
+        ready = connection.wait([told, *(worker.sentinel for worker in alive)], left)
+        if not ready or told in ready:
+            for worker in alive:
+                worker.kill()
+            break
+    for worker in workers:
+        worker.join()
+
+
+def _start(settings: Settings, connections_max: int) -> BaseProcess:
+    worker = _processes.Process(target=_work, args=(settings, connections_max), name="worker")
+    worker.start()
+    return worker
+
+
+def _work(settings: Settings, connections_max: int) -> None:
+    """One worker, from its start to its end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    logs.own_process()
+    try:
+        uvloop.run(_serve(settings, connections_max))
+    except Exception:  # the application has said why
+        sys.exit(1)
+
+
+async def _serve(settings: Settings, connections_max: int) -> None:
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    app = create_app(settings)
+    async with app.lifespan():
+        served = gated(directly(app), app, health.PATHS)
+        async with listening(served, settings.host, settings.port, connections_max):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stopped.set)
+            await stopped.wait()
