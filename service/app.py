@@ -178,7 +178,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             "renew": functools.partial(credentials.renew, terms),
             "openapi": contract.encode("utf-8"),
             "error_codes": msgspec.json.encode(codes),
-            "pages": docs.pages(codes, _to_try_out(contract, settings)),
+            "pages": docs.pages(codes, _to_try_out(contract, settings), settings.port),
         }
     )
     tracing.start(VERSION)

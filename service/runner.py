@@ -120,8 +120,8 @@ def run(_: argparse.Namespace, settings: Settings) -> None:
         os.environ.update(environment_of(settings))
         os.environ[MULTIPROCESS_DIR] = metrics_dir
         os.environ.pop("KAFANG_MIGRATION_URL", None)
-        print(greeting(settings, own_database=is_own), flush=True)
-        workers.supervise(settings, _connections(settings))
+        told = greeting(settings, own_database=is_own)
+        workers.supervise(settings, _connections(settings), told)
 
 
 def greeting(settings: Settings, *, own_database: bool) -> str:

@@ -9,7 +9,9 @@ import time
 from collections import deque
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.sharedctypes import Synchronized
 from types import FrameType
+from typing import NamedTuple
 
 import uvloop
 
@@ -35,7 +37,16 @@ _processes = (
 )
 
 
-def supervise(settings: Settings, connections_max: int) -> None:
+class Start(NamedTuple):
+    """What a worker starts with; the first of all that serves prints the greeting."""
+
+    settings: Settings
+    connections_max: int
+    greeting: str
+    greeted: "Synchronized[int]"
+
+
+def supervise(settings: Settings, connections_max: int, greeting: str) -> None:
     """Serve with `settings.workers` processes until SIGINT or SIGTERM; a second one ends at once.
 
     One that ends is replaced. Exits with 1 when they fail again and again by themselves; each has
@@ -48,16 +59,15 @@ def supervise(settings: Settings, connections_max: int) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    workers = [_start(settings, connections_max) for _ in range(settings.workers)]
+    start = Start(settings, connections_max, greeting, _processes.Value("b", 0))
+    workers = [_started(start) for _ in range(settings.workers)]
     try:
-        _replace(workers, told, settings, connections_max)
+        _replace(workers, told, start)
     finally:
         _end(workers, told)
 
 
-def _replace(
-    workers: list[BaseProcess], told: socket.socket, settings: Settings, connections_max: int
-) -> None:
+def _replace(workers: list[BaseProcess], told: socket.socket, start: Start) -> None:
     """Keep as many workers as there are, until told to stop."""
     failures: deque[float] = deque(maxlen=FAILURES_MAX)
     replaced_at = 0.0
@@ -77,7 +87,7 @@ def _replace(
                     sys.exit(1)
             if now - replaced_at < PAUSE_S:
                 connection.wait([told], PAUSE_S)
-            workers[place], replaced_at = _start(settings, connections_max), time.monotonic()
+            workers[place], replaced_at = _started(start), time.monotonic()
 
 
 def _end(workers: list[BaseProcess], told: socket.socket) -> None:
@@ -96,29 +106,33 @@ def _end(workers: list[BaseProcess], told: socket.socket) -> None:
         worker.join()
 
 
-def _start(settings: Settings, connections_max: int) -> BaseProcess:
-    worker = _processes.Process(target=_work, args=(settings, connections_max), name="worker")
+def _started(start: Start) -> BaseProcess:
+    worker = _processes.Process(target=_work, args=(start,), name="worker")
     worker.start()
     return worker
 
 
-def _work(settings: Settings, connections_max: int) -> None:
+def _work(start: Start) -> None:
     """One worker, from its start to its end."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     logs.own_process()
     try:
-        uvloop.run(_serve(settings, connections_max))
+        uvloop.run(_serve(start))
     except Exception:  # the application has said why
         sys.exit(1)
 
 
-async def _serve(settings: Settings, connections_max: int) -> None:
-    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+async def _serve(start: Start) -> None:
+    loop, stopped, settings = asyncio.get_running_loop(), asyncio.Event(), start.settings
     app = create_app(settings)
     async with app.lifespan():
         served = gated(directly(app), app, health.PATHS)
-        async with listening(served, settings.host, settings.port, connections_max):
+        async with listening(served, settings.host, settings.port, start.connections_max):
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stopped.set)
+            with start.greeted.get_lock():
+                if not start.greeted.value:
+                    start.greeted.value = 1
+                    print(start.greeting, flush=True)
             await stopped.wait()

@@ -1,20 +1,23 @@
 """Start, stop, kill, start again: what a person sees who runs it; nothing is left behind."""
 
 import asyncio
+import functools
 import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from service import runner
+from service import runner, workers
 from service.settings import Settings
 from tests.api import shop
 from tests.harness import server as servers
@@ -203,3 +206,65 @@ def test_the_welcome_names_files_only_their_owner_can_read(server: Server) -> No
     for name in ("demo_pos_key", "demo_merchant_key", "demo.json", "secret_key"):
         assert (server.data_dir / name).stat().st_mode & 0o777 == 0o600, name
         assert name == "secret_key" or name in server.log.read_text("utf-8")
+
+
+async def test_a_worker_that_is_killed_is_replaced(folder: Path) -> None:
+    server = servers.start(folder)
+    try:
+        first = set(server.workers())
+        for _ in range(3):  # more often than workers may fail by themselves
+            victim = server.workers()[0]
+            os.kill(victim, signal.SIGKILL)
+            await until(functools.partial(is_replaced, server, victim, len(first)))
+        servers.wait_ready(server)
+        assert server.log.read_text("utf-8").count("worker ended") == 3
+    finally:
+        servers.stop(server)
+
+
+async def test_a_second_signal_ends_what_does_not_end(folder: Path) -> None:
+    server = servers.start(folder)
+    processes = family(server)
+    stuck = server.workers()[0]
+    os.kill(stuck, signal.SIGSTOP)
+    began = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    await until(lambda: len(server.workers()) == 1)
+    server.process.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(server.process.wait, GONE_S) == 0
+    assert time.monotonic() - began < workers.STOP_S, "not because its time was over"
+    await gone(processes)
+
+
+async def test_workers_that_fail_by_themselves_end_the_service(server: Server) -> None:
+    """As a role that sees every merchant's rows no worker starts."""
+    settings = Settings(
+        database_url=server.postgres.admin_dsn, port=servers.free_port(), secret_key="0" * 64
+    )
+    code = (
+        "import msgspec, sys; from service import workers; from service.kernel import logs;"
+        "from service.settings import Settings; logs.configure('info');"
+        "workers.supervise(msgspec.json.decode(sys.argv[1], type=Settings), 100, 'never')"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, msgspec.json.encode(settings).decode(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(GONE_S):
+        out, err = await process.communicate()
+    assert (process.returncode, out) == (1, b"")
+    assert err.count(b"worker ended") >= workers.FAILURES_MAX
+    assert b"worker failed" in err
+
+
+def is_replaced(server: Server, victim: int, count: int) -> bool:
+    """Whether there are as many workers as before, without this one."""
+    now = server.workers()
+    return victim not in now and len(now) == count
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for it."""
+    async with asyncio.timeout(GONE_S):
+        while not condition():  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)

@@ -14,6 +14,9 @@ from schemas.error_codes import ErrorCode, ErrorCodeList, Text
 from service.kernel.http import Answer
 
 CONTRACT = "/docs/openapi.json"
+# Where the guides, as they are written, find the service.
+HOST = "127.0.0.1"
+GUIDES_ADDRESS = f"{HOST}:8321"
 HTML = "text/html; charset=utf-8"
 # The name of a file in guides/ -> what the navigation calls it.
 GUIDES = {
@@ -62,8 +65,11 @@ INTERACTIVE = {
 }
 
 
-def pages(codes: ErrorCodeList, contract: str) -> dict[str, Answer]:
-    """Every page and asset, by its path; the contract is the one to try out."""
+def pages(codes: ErrorCodeList, contract: str, port: int) -> dict[str, Answer]:
+    """Every page and asset, by its path; the contract is the one to try out.
+
+    The guides' commands are shown with the `port` that this service listens on.
+    """
     folder = files("service.docs")
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     interactive = _page("", "API", '<div id="swagger-ui"></div>', INTERACTIVE)
@@ -75,6 +81,7 @@ def pages(codes: ErrorCodeList, contract: str) -> dict[str, Answer]:
     }
     for name, title in GUIDES.items():
         text = folder.joinpath("guides", f"{name}.md").read_text("utf-8")
+        text = text.replace(GUIDES_ADDRESS, f"{HOST}:{port}")
         found[f"/docs/{name}"] = _page(name, title, markdown.render(text))
     for name, media_type in ASSETS.items():
         body = folder.joinpath("assets", name).read_bytes()
