@@ -120,11 +120,14 @@ class Exchange:
             logs.log.error("unforeseen", exc_info=error)
             if self.answered:
                 return
-            answer = problem_reply(
-                ProblemError(problems.INTERNAL_ERROR, outcome="unknown"), new_id("req")
-            )
+            answer = problem_reply(fault(), new_id("req"))
             self._status = 0
             await answer(self.scope, cast(Any, self.receive), cast(Any, self.send))
+
+
+def fault() -> ProblemError:
+    """What is told when the application gave no answer."""
+    return ProblemError(problems.INTERNAL_ERROR, outcome="unknown")
 
 
 def head_of(status: int, headers: list[tuple[bytes, bytes]], date: bytes, closes: bool) -> bytes:

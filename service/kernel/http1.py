@@ -332,8 +332,7 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange
         self._is_last, self._input = True, b""
         if exchange is None:
-            error = ProblemError(problems.INVALID_REQUEST, text)
-            answer = problem_reply(error, new_id("req"))
+            answer = problem_reply(refusal(text), new_id("req"))
             head = head_of(answer.status, answer.headers, self.listener.date, closes=True)
             self.write(head + answer.body)
             self._part(has_all=False)
@@ -341,6 +340,11 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif not exchange.arrived:
             self._break(exchange)
+
+
+def refusal(text: str) -> ProblemError:
+    """What is told who sent no request."""
+    return ProblemError(problems.INVALID_REQUEST, text)
 
 
 def _target(url: bytes) -> tuple[Any, str]:

@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from schemas.common import Account
 from schemas.redemptions import Line, LineRefund, RefundCreate, Source
 from schemas.templates import CardTemplateCreate
-from service.kernel import errors, gate, http, paging, validation
+from service.kernel import errors, exchange, gate, http, http1, paging, validation
 from service.kernel.auth import require_scope
 from service.kernel.coalescing import Member, OverloadedError
 from service.kernel.paging import encode_cursor
@@ -328,6 +328,8 @@ W = "service.ledger.writer"
 KERNEL: list[Case] = [
     (f"{K}.auth.require_scope", "forbidden scope_missing", lambda: require_scope(TILL, "x:write")),
     (f"{K}.auth.scope_missing", "forbidden scope_missing", lambda: require_scope(TILL, "x:write")),
+    (f"{K}.exchange.fault", "internal_error", exchange.fault),
+    (f"{K}.http1.refusal", "invalid_request", lambda: http1.refusal("This is no request.")),
     (f"{K}.http._body", "malformed_json", read_body({"type": "http.disconnect"})),
     (f"{K}.http._body", "payload_too_large", read_body(
         {"type": "http.request", "body": b"x" * (http.BODY_MAX_BYTES + 1)})),
