@@ -95,7 +95,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     logs.configure(settings.log_level, access=False)
     return Litestar(
         route_handlers=[*handlers(), *health.UNDOCUMENTED, *service.docs.routes.HANDLERS],
-        lifespan=[functools.partial(_told, settings)],
+        lifespan=[functools.partial(_parts, settings)],
         exception_handlers=errors.exception_handlers(),
         openapi_config=None,
         request_max_body_size=BODY_MAX_BYTES,
@@ -107,17 +107,6 @@ def _to_try_out(contract: str, settings: Settings) -> str:
     """The contract whose examples run: with the demo tenant's ids, where there is one."""
     demo = demo_tenant.read(settings.data_dir) if settings.demo else None
     return demo.placed_into(contract) if demo else contract
-
-
-@asynccontextmanager
-async def _told(settings: Settings, app: Litestar) -> AsyncIterator[None]:
-    """A worker that can't start, or end, says why; of a server's own words only places remain."""
-    try:
-        async with _parts(settings, app):
-            yield
-    except Exception as error:
-        logs.log.error("worker failed", exc_info=error)
-        raise
 
 
 @asynccontextmanager

@@ -56,8 +56,8 @@ class Settings(Struct, frozen=True):
     # Requests of one merchant that a worker begins in a second; 0: no limit. For a service that
     # merchants share, so that one with far too many doesn't slow the others down.
     tenant_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
-    # Open connections of each worker; a till keeps one. To make room those are closed that have been
-    # idle longest, and new ones where none is idle.
+    # Open connections of each worker; a till keeps one. To make room those are closed that have
+    # been idle longest, and new ones where none is idle.
     connections_max: Annotated[int, Meta(ge=16, le=100_000)] = 8192
     # How long the writer goes on trying to settle a request before it answers "unknown" or
     # "unavailable".

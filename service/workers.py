@@ -9,7 +9,7 @@ import time
 from collections import deque
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
-from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Lock
 from types import FrameType
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from service.kernel.listener import listening
 from service.kernel.shortcut import directly
 from service.settings import Settings
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
 # How often in so many seconds workers may fail by themselves before the service gives up.
 FAILURES_MAX, FAILURES_WITHIN_S = 3, 60.0
 # Between two workers that are replaced.
@@ -43,7 +44,7 @@ class Start(NamedTuple):
     settings: Settings
     connections_max: int
     greeting: str
-    greeted: "Synchronized[int]"
+    greeted: Lock
 
 
 def supervise(settings: Settings, connections_max: int, greeting: str) -> None:
@@ -57,11 +58,12 @@ def supervise(settings: Settings, connections_max: int, greeting: str) -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
         tell.send(b".")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         signal.signal(number, stop)
-    start = Start(settings, connections_max, greeting, _processes.Value("b", 0))
-    workers = [_started(start) for _ in range(settings.workers)]
+    start = Start(settings, connections_max, greeting, _processes.Lock())
+    workers: list[BaseProcess] = []
     try:
+        workers.extend(_started(start) for _ in range(settings.workers))
         _replace(workers, told, start)
     finally:
         _end(workers, told)
@@ -85,8 +87,9 @@ def _replace(workers: list[BaseProcess], told: socket.socket, start: Start) -> N
                 failures.append(now)
                 if len(failures) == FAILURES_MAX and now - failures[0] < FAILURES_WITHIN_S:
                     sys.exit(1)
-            if now - replaced_at < PAUSE_S:
-                connection.wait([told], PAUSE_S)
+            if now - replaced_at < PAUSE_S and connection.wait([told], PAUSE_S):
+                told.recv(1)
+                return
             workers[place], replaced_at = _started(start), time.monotonic()
 
 
@@ -107,19 +110,26 @@ def _end(workers: list[BaseProcess], told: socket.socket) -> None:
 
 
 def _started(start: Start) -> BaseProcess:
+    """A new worker. Until it knows what to do when told to stop, nobody can tell it."""
     worker = _processes.Process(target=_work, args=(start,), name="worker")
-    worker.start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        worker.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     return worker
 
 
 def _work(start: Start) -> None:
     """One worker, from its start to its end."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     logs.own_process()
     try:
         uvloop.run(_serve(start))
-    except Exception:  # the application has said why
+    except Exception as error:
+        logs.log.error("worker failed", exc_info=error)
         sys.exit(1)
 
 
@@ -129,10 +139,8 @@ async def _serve(start: Start) -> None:
     async with app.lifespan():
         served = gated(directly(app), app, health.PATHS)
         async with listening(served, settings.host, settings.port, start.connections_max):
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in STOPS:
                 loop.add_signal_handler(number, stopped.set)
-            with start.greeted.get_lock():
-                if not start.greeted.value:
-                    start.greeted.value = 1
-                    print(start.greeting, flush=True)
+            if start.greeted.acquire(block=False):  # for good
+                print(start.greeting, flush=True)
             await stopped.wait()

@@ -35,6 +35,8 @@ HEADERS_MAX = 100
 # come after ARRIVE_S, and an answer must be taken in that time. After a last answer its client is
 # listened to for LINGER_S: a line that is cut while it sends would take the answer with it.
 IDLE_S, ARRIVE_S, LINGER_S = 300.0, 30.0, 5.0
+# Who takes as much of an answer in ARRIVE_S may go on.
+TAKEN_MIN_BYTES = 65_536
 
 _UPGRADE = re.compile(rb"(?i)(?<=\r\n)upgrade(?=:)")
 
@@ -62,7 +64,12 @@ class Connection(asyncio.Protocol):
         self._client: Any = None
         # Nothing more is read but the rest of the request that is being answered.
         self._is_last = False
-        self._paused = False
+        # Reading has been stopped; the client doesn't take what is written, and how much that is.
+        self._paused = self._full = False
+        self._untaken = 0
+        self._head_began = False
+        # Whether a request has ever come whole: who never sent one goes first where room is short.
+        self.was_used = False
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._length = 0
@@ -70,9 +77,12 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
+        sockets = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         self.transport = cast(asyncio.Transport, transport)
-        self._server = transport.get_extra_info("sockname")[:2]
-        self._client = transport.get_extra_info("peername")[:2]
+        if None in sockets:  # it has gone already
+            self.abort()
+            return
+        self._server, self._client = sockets[0][:2], sockets[1][:2]
         self._rest()
         self.listener.came(self)
 
@@ -89,13 +99,16 @@ class Connection(asyncio.Protocol):
         return self._exchange is not None and self._exchange.arrived
 
     def pause_writing(self) -> None:
-        """The client doesn't take its answer."""
+        """The client doesn't take its answer: nothing more is begun for it."""
+        self._full, self._untaken = True, self._unsent()
         self._due_in(ARRIVE_S)
 
     def resume_writing(self) -> None:
         """It has taken it."""
+        self._full = False
         if self._exchange is None and not self._is_last:
             self._rest()
+            self.resume()
 
     def data_received(self, data: bytes) -> None:
         """Something came; after the last request it is only listened to."""
@@ -105,13 +118,18 @@ class Connection(asyncio.Protocol):
         self._read()
 
     def expire(self) -> None:
-        """The client didn't do in time what it had to do."""
-        exchange = self._exchange
-        if exchange is not None and not exchange.answered and not exchange.arrived:
+        """The client didn't do in time what it had to do; taking an answer slowly is no fault."""
+        exchange, unsent = self._exchange, self._unsent()
+        if self._full and unsent + TAKEN_MIN_BYTES <= self._untaken:
+            self._untaken = unsent
+            self._due_in(ARRIVE_S)
+        elif self._full:
+            self.abort()
+        elif exchange is not None and not exchange.answered and not exchange.arrived:
             self._break(exchange)
         elif exchange is None and self._input and not self._is_last:
             self._refuse(f"The head of the request didn't come in {ARRIVE_S:.0f} seconds.")
-        elif exchange is None and not self._is_last and not self._unsent():
+        elif exchange is None and not self._is_last and not unsent:
             self.close()
         else:
             self.abort()
@@ -164,6 +182,7 @@ class Connection(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Wait for a request, or for the client to take its answer."""
+        self._head_began = False
         self.idle_since = self.listener.time()
         self._due_in(ARRIVE_S if self._unsent() else IDLE_S)
 
@@ -186,6 +205,7 @@ class Connection(asyncio.Protocol):
             self.close()
         elif self.transport is not None and not self.transport.is_closing():
             self.transport.write_eof()
+            self.resume()
 
     def _read(self) -> None:
         """Read of what has come as much as may be read now."""
@@ -210,16 +230,20 @@ class Connection(asyncio.Protocol):
             self._refuse(str(error))
 
     def _read_head(self) -> bool:
-        """Begin with a request; False while its head hasn't come whole."""
+        """Begin with a request; False while its head hasn't come whole, or may not be read."""
+        if self._full:
+            self._pause()
+            return False
         self._input = self._input.lstrip(b"\r\n")
         end = self._input.find(b"\r\n\r\n") + 4
         if end > HEAD_MAX_BYTES or (end < 4 and len(self._input) > HEAD_MAX_BYTES):
             raise RefusedError(f"A request's head has at most {HEAD_MAX_BYTES} bytes.")
-        if self._input and self.idle_since is not None:
-            self.idle_since = None
+        if self._input and not self._head_began:
+            self._head_began = True
             self._due_in(ARRIVE_S)
         if end < 4:
             return False
+        self.idle_since = None
         head, self._input = self._input[:end], self._input[end:]
         if b"pgrade:" in head.lower():
             head = _UPGRADE.sub(b"x-declined", head)
@@ -234,6 +258,8 @@ class Connection(asyncio.Protocol):
         """Give the parser what belongs to this body, and no byte of what comes after it."""
         most = AHEAD_MAX_BYTES if self._chunked else min(self._length, AHEAD_MAX_BYTES)
         part, self._input = self._input[:most], self._input[most:]
+        if not part:
+            raise RefusedError("The body is longer than its length.")
         self._length -= len(part)
         exchange.idle_bytes += len(part)
         self._parser.feed_data(part)
@@ -255,7 +281,7 @@ class Connection(asyncio.Protocol):
         """A header; what comes after the body is left alone."""
         if self._exchange is not None:
             return
-        name = name.lower()
+        name, value = name.lower(), value.rstrip(b" \t")
         if name == b"content-length":
             self._length = int(value)
         elif name == b"transfer-encoding":
@@ -270,7 +296,8 @@ class Connection(asyncio.Protocol):
         """Serve it."""
         scope = self._scope()
         keep_alive = self._parser.should_keep_alive() and scope["http_version"] == "1.1"
-        self._exchange = Exchange(self, scope, keep_alive, self._expects)
+        expects = self._expects and scope["http_version"] == "1.1"
+        self._exchange = Exchange(self, scope, keep_alive, expects)
         self.listener.serve(self._exchange)
 
     def on_body(self, body: bytes) -> None:
@@ -282,7 +309,7 @@ class Connection(asyncio.Protocol):
         """All of it has come: nothing is due of the client any more."""
         if self._exchange is not None:
             self.due_at = inf
-            self._exchange.arrived = True
+            self.was_used = self._exchange.arrived = True
             self._exchange.wake()
 
     @property

@@ -9,6 +9,7 @@ from email.utils import formatdate
 
 from litestar.types import ASGIApp
 
+from service.kernel import logs
 from service.kernel.exchange import Exchange
 from service.kernel.http1 import Connection
 
@@ -34,13 +35,17 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def came(self, connection: Connection) -> None:
-        """A connection; where there is no room, those go that have been idle longest."""
-        self.connections.add(connection)
-        if len(self.connections) > self._connections_max:
+        """A connection; where there is no room, some that are idle go, or else this one."""
+        if self.stopping:
+            connection.retire()
+        elif len(self.connections) >= self._connections_max:
             idle = [other for other in self.connections if other.idle_since is not None]
-            few = min(ROOM, 1 + self._connections_max // 8)
-            for longest in heapq.nsmallest(few, idle, key=lambda other: other.idle_since or 0):
+            few = min(ROOM, 1 + len(idle) // 8)
+            for longest in heapq.nsmallest(few, idle, key=_worth):
                 longest.abort()
+            if not idle:
+                connection.abort()
+        self.connections.add(connection)
 
     def went(self, connection: Connection) -> None:
         """It has ended."""
@@ -60,7 +65,15 @@ class Listener:
             now = self.time()
             for connection in list(self.connections):
                 if connection.due_at <= now:
-                    connection.expire()
+                    self._expire(connection)
+
+    def _expire(self, connection: Connection) -> None:
+        """Whatever is wrong with one, the others are looked at too."""
+        try:
+            connection.expire()
+        except Exception as error:
+            logs.log.error("unforeseen", exc_info=error)
+            connection.abort()
 
     async def stop(self) -> None:
         """Answer what is under way, nothing more, and end all connections."""
@@ -71,6 +84,11 @@ class Listener:
             await asyncio.wait(self._tasks, timeout=STOP_S)
         for connection in list(self.connections):
             connection.close()
+
+
+def _worth(connection: Connection) -> tuple[bool, float]:
+    """Who never sent a whole request goes first, then who has been idle longest."""
+    return connection.was_used, connection.idle_since or 0
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.kernel.wire import GET, Served, Wire, chunked, post, served
+from tests.http1.wire import GET, LARGE, Served, Wire, chunked, post, served
 
 BODY = b'{"size": 5}'
 
@@ -73,6 +73,21 @@ async def test_a_crowd_behind_one_request_waits_at_its_client(site: Served, wire
     assert site.toy.begun == 1
 
 
+async def test_nothing_is_begun_for_who_takes_no_answers(site: Served, wire: Wire) -> None:
+    await wire.send(GET.replace(b"/cups", b"/large") * 5)
+    await site.toy.came.wait()
+    for _ in range(50):
+        await asyncio.sleep(0.01)
+    assert site.toy.begun == 1
+    for _ in range(5):
+        assert len((await wire.answer()).body) == LARGE
+
+
+async def test_blanks_around_a_value_are_none_of_it(wire: Wire) -> None:
+    sent = GET[:-2] + b"X:  a b \t \r\nContent-Length: 2 \r\n\r\nab"
+    assert (await wire.ask(sent)).seen["headers"][1:] == [["x", "a b"], ["content-length", "2"]]
+
+
 async def test_what_follows_chunks_at_once_is_not_served(site: Served, wire: Wire) -> None:
     first = await wire.ask(chunked(b"ab") + GET)
     assert (first.seen["body"], first.headers["connection"]) == ("ab", "close")
@@ -127,6 +142,19 @@ async def test_a_large_rest_ends_the_connection_and_the_answer_arrives(
     assert await wire.ended() == b""
 
 
+async def test_it_arrives_too_when_reading_had_been_stopped(site: Served, wire: Wire) -> None:
+    site.toy.go_on.clear()
+    sending = asyncio.create_task(wire.send(post(b"x" * 30_000_000, path=b"/early")))
+    await site.toy.came.wait()
+    (connection,) = site.listener.connections
+    while not connection._paused:  # noqa: ASYNC110  # nobody tells
+        await asyncio.sleep(0.001)
+    site.toy.go_on.set()
+    await sending
+    assert (await wire.answer()).headers["connection"] == "close"
+    assert await wire.ended() == b""
+
+
 async def test_who_has_said_all_still_gets_the_answer(site: Served, wire: Wire) -> None:
     site.toy.go_on.clear()
     await wire.send(post(BODY))
@@ -161,6 +189,11 @@ async def test_head_and_old_clients(site: Served) -> None:
     answer = await old.ask(b"GET /cups HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
     assert (answer.status, answer.headers["connection"]) == (200, "close")
     assert await old.ended() == b""
+    expecting = await site.wire()
+    await expecting.send(
+        b"POST /cups HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    )
+    assert (await expecting.ask(b"ab")).status == 200
     asked = await site.wire()
     assert (await asked.ask(GET[:-2] + b"Connection: close\r\n\r\n")).status == 200
     assert await asked.ended() == b""

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import socket
+import struct
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from service.kernel import http1, listener
-from tests.kernel.wire import GET, Served, chunked, post, served
+from tests.http1.wire import GET, HOST, LARGE, Served, chunked, post, served
 
 HEAD = b"POST /cups HTTP/1.1\r\nHost: x\r\n"
 SOON_S = 0.05
@@ -161,6 +164,21 @@ async def test_who_does_not_take_an_answer_is_cut_off(impatient: Served) -> None
     await impatient.empty()
 
 
+async def test_who_takes_it_slowly_gets_all_of_it(
+    impatient: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http1, "ARRIVE_S", 0.5)
+    monkeypatch.setattr(http1, "IDLE_S", 10)
+    wire, got = await impatient.wire(), 0
+    await wire.send(GET.replace(b"/cups", b"/large"))
+    await wire.reader.readuntil(b"\r\n\r\n")
+    while got < LARGE:
+        async with asyncio.timeout(10):
+            got += len(await wire.reader.readexactly(min(1_000_000, LARGE - got)))
+        await asyncio.sleep(SOON_S)
+    assert (await wire.ask(GET)).status == 200
+
+
 async def test_who_goes_on_sending_is_cut_off_at_last(impatient: Served) -> None:
     wire = await impatient.wire()
     assert (await wire.ask(b"hello\r\n\r\n")).status == 400
@@ -182,13 +200,68 @@ async def test_a_request_that_takes_long_is_left_in_peace(impatient: Served) -> 
     assert (await wire.answer()).seen["body"] == "ab"
 
 
+async def test_who_left_before_being_met_is_forgotten(
+    site: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    def files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    assert (await (await site.wire()).ask(GET)).status == 200
+    before = files()
+    for _ in range(100):  # the loop that would accept them is kept from it
+        with socket.create_connection((HOST, site.port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    async with asyncio.timeout(10):
+        assert (await (await site.wire()).ask(GET)).status == 200
+        while files() > before + 2:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
+    assert len(site.listener.connections) == 2
+    assert not caplog.records
+
+
+async def test_strangers_push_out_no_till() -> None:
+    async with served(connections_max=16) as site:
+        tills = [await site.wire() for _ in range(12)]
+        for till in tills:
+            assert (await till.ask(GET)).status == 200
+        for _ in range(40):
+            await (await site.wire()).send(b"G")
+        for till in tills:
+            assert (await till.ask(GET)).status == 200
+        assert (await (await site.wire()).ask(GET)).status == 200
+
+
+async def test_a_full_worker_turns_newcomers_away() -> None:
+    async with served(connections_max=4) as site:
+        site.toy.go_on.clear()
+        busy = [await site.wire() for _ in range(4)]
+        for wire in busy:
+            await wire.send(GET)
+        while site.toy.begun < 4:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.001)
+        assert await (await site.wire()).ended() == b""
+        site.toy.go_on.set()
+        assert [(await wire.answer()).status for wire in busy] == [200] * 4
+
+
+async def test_who_comes_while_it_stops_is_not_served(site: Served) -> None:
+    site.listener.stopping = True
+    wire = await site.wire()
+    await wire.send(GET)
+    assert await wire.ended() == b""
+    assert site.toy.begun == 0
+
+
 async def test_where_all_places_are_taken_the_longest_idle_go() -> None:
     async with served(connections_max=8) as site:
         site.toy.go_on.clear()
         busy = await site.wire()
         await busy.send(GET)
         await site.toy.came.wait()
-        idle = [await site.wire() for _ in range(8)]
+        idle = []
+        for _ in range(8):
+            idle.append(await site.wire())
+            await asyncio.sleep(0.002)  # the loop's clock counts milliseconds
         assert await idle[0].ended() == b""
         site.toy.go_on.set()
         assert (await busy.answer()).status == 200

@@ -14,6 +14,7 @@ from tests.harness.server import free_port
 
 HOST = "127.0.0.1"
 LATE_S = 10.0
+LARGE = 20_000_000
 GET = b"GET /cups HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -66,7 +67,7 @@ class Toy:
             "body": body.decode("latin-1"),
             "whole": whole,
         }
-        data = b"x" * 20_000_000 if told["path"] == "/large" else json.dumps(seen).encode()
+        data = b"x" * LARGE if told["path"] == "/large" else json.dumps(seen).encode()
         await send({"type": "http.response.start", "status": 200, "headers": extra})
         await send({"type": "http.response.body", "body": data, "more_body": False})
 
