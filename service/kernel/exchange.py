@@ -74,7 +74,8 @@ class Exchange:
                 event = {"type": "http.request", "body": body, "more_body": not self.arrived}
                 self._connection.resume()  # more may have come after this
                 return event
-            if self.answered or self._connection.transport is None:
+            ended = self._told_end and self._connection.is_last
+            if ended or self.answered or self._connection.transport is None:
                 break
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
@@ -95,7 +96,6 @@ class Exchange:
         expected = self._expects and not self.arrived  # its client waits for our word to send it
         self.closes = (
             self.closes
-            or self.broken
             or connection.is_last
             or expected
             or (not self.arrived and connection.has_much_to_come)

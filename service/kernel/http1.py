@@ -96,7 +96,10 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client has said all; whoever waits for an answer still gets it."""
         self._is_last = True
-        return self._exchange is not None and self._exchange.arrived
+        if self._exchange is None:
+            return False
+        self._exchange.wake()
+        return self._exchange.arrived
 
     def pause_writing(self) -> None:
         """The client doesn't take its answer: nothing more is begun for it."""

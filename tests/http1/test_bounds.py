@@ -143,7 +143,10 @@ async def test_an_idle_line_is_closed(impatient: Served, sent: bytes) -> None:
     assert await wire.ended() == b""
 
 
-async def test_a_head_that_does_not_come_is_told(impatient: Served) -> None:
+async def test_a_head_that_does_not_come_is_told(
+    impatient: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http1, "IDLE_S", 1000)
     wire = await impatient.wire()
     assert (await wire.ask(GET[:-3])).status == 400
     assert await wire.ended() == b""

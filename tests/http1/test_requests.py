@@ -179,6 +179,16 @@ async def test_what_was_asked_whole_is_done_though_its_client_left(
     assert site.toy.ended == 1
 
 
+async def test_who_listens_after_the_body_hears_that_the_client_left(
+    site: Served, wire: Wire
+) -> None:
+    await wire.send(post(BODY, path=b"/after"))
+    await site.toy.came.wait()
+    wire.drop()
+    async with asyncio.timeout(10):
+        assert await site.toy.after == "http.disconnect"
+
+
 async def test_head_and_old_clients(site: Served) -> None:
     wire = await site.wire()
     await wire.send(GET.replace(b"GET", b"HEAD"))

@@ -33,7 +33,10 @@ class Answered(Struct):
 
 
 class Toy:
-    """Answers with what it saw of a request, once it may; `/early` before it reads the body."""
+    """Answers with what it saw of a request, once it may; `/early` before it reads the body.
+
+    What came `after` the body of a request to `/after` is told.
+    """
 
     def __init__(self) -> None:
         self.begun = 0
@@ -42,6 +45,7 @@ class Toy:
         self.go_on = asyncio.Event()
         self.go_on.set()
         self.came = asyncio.Event()
+        self.after: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve."""
@@ -53,6 +57,9 @@ class Toy:
         body, whole = b"", False
         if told["path"] != "/early":
             body, whole = await _body(receive)
+        if told["path"] == "/after":
+            event = cast(dict[str, Any], await receive())
+            self.after.set_result(event["type"])
         self.ended += 1
         if told["path"] == "/broken":
             raise KeyError("broken")
