@@ -147,7 +147,7 @@ def handler(declared: Route, operation: Operation) -> HTTPRouteHandler:
         call = await _open(declared, scope, headers)
         body = None
         if declared.body is not None:
-            body = validation.body(await _body(receive, _length(headers)), declared.body)
+            body = validation.body(await _body(receive), declared.body)
         scope["state"]["begun"] = True
         return _reply(await operation(call, body), call.request_id)
 
@@ -365,17 +365,8 @@ def _query(declared: Route, raw: bytes) -> Any:
     return None
 
 
-def _length(headers: dict[bytes, bytes]) -> int | None:
-    """How long the body is; None when only its end will tell."""
-    return None if b"transfer-encoding" in headers else _content_length(headers)
-
-
-async def _body(receive: Receive, length: int | None) -> bytes:
-    """The body; reading stops at the limit, so that no caller fills the memory.
-
-    A body whose length is known is not asked for its end: with this server the answer takes three
-    threads, as the body itself did.
-    """
+async def _body(receive: Receive) -> bytes:
+    """The body; reading stops at the limit, so that no caller fills the memory."""
     body = bytearray()
     while True:
         event = await receive()
@@ -384,7 +375,7 @@ async def _body(receive: Receive, length: int | None) -> bytes:
         body += event["body"]
         if len(body) > BODY_MAX_BYTES:
             raise ProblemError(problems.PAYLOAD_TOO_LARGE)
-        if len(body) == length or not event.get("more_body", False):
+        if not event.get("more_body", False):
             return bytes(body)
 
 

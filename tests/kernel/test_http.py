@@ -2,13 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import pytest
 from msgspec.structs import replace
 
-from service.kernel import http
 from service.kernel.auth import Credential
 from service.kernel.http import handler, open_handler
 from tests.kernel.cups import (
@@ -173,42 +171,6 @@ async def test_an_answer_has_headers_of_its_own(client: httpx.AsyncClient) -> No
     response = await client.get("/v1/cups", params={"limit": 3})
     assert response.headers["next-cursor"] == "cup-3"
     assert "next-cursor" not in (await client.get("/v1/cups")).headers
-
-
-async def body_of(pieces: list[bytes], headers: list[tuple[bytes, bytes]]) -> tuple[bytes, int]:
-    """The body read from these pieces, and how often it was asked for."""
-    asked = 0
-
-    async def receive() -> Any:
-        nonlocal asked
-        asked += 1
-        piece = pieces[asked - 1] if asked <= len(pieces) else b""
-        return {"type": "http.request", "body": piece, "more_body": asked <= len(pieces)}
-
-    scope: Any = {"headers": headers}
-    return await http._body(receive, http._length(http._headers(scope))), asked
-
-
-async def test_a_body_of_known_length_is_not_asked_for_its_end() -> None:
-    known = [(b"host", b"kafang"), (b"content-length", b"6")]
-    assert await body_of([b"abc", b"def"], known) == (b"abcdef", 2)
-    assert await body_of([b"abcdef"], known) == (b"abcdef", 1)
-    assert await body_of([b""], [(b"content-length", b"0")]) == (b"", 1)
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [],
-        [(b"transfer-encoding", b"chunked")],
-        [(b"content-length", b"3"), (b"transfer-encoding", b"chunked")],
-        [(b"content-length", b"-3")],
-    ],
-)
-async def test_a_body_of_unknown_length_is_read_to_its_end(
-    headers: list[tuple[bytes, bytes]],
-) -> None:
-    assert await body_of([b"abc", b"def"], headers) == (b"abcdef", 3)
 
 
 def test_a_route_is_not_open_by_mistake() -> None:

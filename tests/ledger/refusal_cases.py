@@ -291,7 +291,7 @@ def read_body(*events: dict[str, Any]) -> Callable[[], Awaitable[bytes]]:
     async def receive() -> Any:
         return waiting.pop(0) if waiting else {"type": "http.request", "body": b""}
 
-    return lambda: http._body(receive, None)
+    return lambda: http._body(receive)
 
 
 def isolated(error: Exception) -> Callable[[], Any]:
