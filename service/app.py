@@ -5,7 +5,7 @@ import functools
 import gc
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.resources import files
 from typing import Any
 
@@ -14,10 +14,12 @@ from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from msgspec.structs import replace
 
+import service.audit.routes
 import service.cards.routes
 import service.days.routes
 import service.docs.routes
 import service.error_codes.routes
+import service.events.routes
 import service.members.routes
 import service.merchants.routes
 import service.receipts.routes
@@ -30,6 +32,8 @@ import service.top_ups.routes
 from service import demo_tenant, health
 from service.docs import pages as docs
 from service.error_codes import operations as error_codes
+from service.events.anchors import Anchors
+from service.events.sequencer import Sequencer
 from service.kernel import database, errors, logs, metrics, openapi, orphan, tracing
 from service.kernel.gate import Gate
 from service.kernel.http import BODY_MAX_BYTES, Route
@@ -63,6 +67,8 @@ def handlers() -> Sequence[HTTPRouteHandler]:
         *service.receipts.routes.HANDLERS,
         *service.days.routes.HANDLERS,
         *service.reports.routes.HANDLERS,
+        *service.events.routes.HANDLERS,
+        *service.audit.routes.HANDLERS,
         *service.merchants.routes.HANDLERS,
         *service.error_codes.routes.HANDLERS,
         *health.HANDLERS,
@@ -114,72 +120,78 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
     """Open what a worker needs, refuse an unsafe database, close in reverse."""
     orphan.end_with_supervisor()
     await database.wait_until_reachable(settings.database_url)
-    pool = await database.open_pool(settings.database_url, settings.reader_connections)
-    try:
+    async with AsyncExitStack() as opened:
+        opened.callback(asyncio.create_task(metrics.keep_flushing()).cancel)
+        tracing.start(VERSION)
+        opened.push_async_callback(tracing.stop)
+        pool = await database.open_pool(settings.database_url, settings.reader_connections)
+        opened.push_async_callback(pool.close)
         async with pool.acquire() as connection:
             await database.check_role(connection)
             await check_secret(connection, settings)
-        terms = Terms(pool)
-        keys = Keys.of(settings.secret())
-        connect = functools.partial(
-            connections.connect,
-            settings.database_url,
-            allow_unsafe=settings.allow_unsafe_durability,
-        )
-        writer = Writer(
-            connect,
-            terms,
-            keys.quote,
-            lanes=settings.lanes,
-            batch_max=settings.batch_max,
-            queue_max=settings.queue_max,
-            patience_s=settings.patience_s,
-        )
-        try:
-            await writer.start()
-        except BaseException:
-            await writer.close()
-            raise
-    except BaseException:
-        await pool.close()
-        raise
+        terms, keys = Terms(pool), Keys.of(settings.secret())
+        writer = _writer(settings, terms, keys)
+        opened.push_async_callback(writer.close)
+        await writer.start()
+        if settings.sequencer:
+            opened.callback(asyncio.create_task(_sequencer(settings).run()).cancel)
+        app.state.update(_state(settings, pool, terms, keys, writer))
+        _calm_collector()
+        yield
 
+
+def _writer(settings: Settings, terms: Terms, keys: Keys) -> Writer:
+    """The one door, not open yet."""
+    connect = functools.partial(
+        connections.connect,
+        settings.database_url,
+        allow_unsafe=settings.allow_unsafe_durability,
+    )
+    return Writer(
+        connect,
+        terms,
+        keys.quote,
+        lanes=settings.lanes,
+        batch_max=settings.batch_max,
+        queue_max=settings.queue_max,
+        patience_s=settings.patience_s,
+    )
+
+
+def _sequencer(settings: Settings) -> Sequencer:
+    """Whoever numbers events, if no other worker does."""
+    connect = functools.partial(database.connect_sequencer, settings.database_url)
+    return Sequencer(connect, Anchors(settings.anchors(), settings.anchor_s))
+
+
+def _state(
+    settings: Settings, pool: database.Pool, terms: Terms, keys: Keys, writer: Writer
+) -> dict[str, Any]:
+    """What operations find in the application's state."""
     contract = openapi_text()
     codes = error_codes.listed(declared())
-    app.state.update(
-        {
-            "pool": pool,
-            "terms": terms,
-            "door_keys": keys,
-            "writer": writer,
-            "gate": Gate(
-                settings.served_max,
-                settings.wait_s,
-                settings.deadline_s,
-                settings.tenant_per_s,
-            ),
-            "reporting": asyncio.Semaphore(1),
-            "closing": asyncio.Semaphore(1),
-            "pressing": asyncio.Semaphore(1),
-            "authenticate": functools.partial(credentials.authenticate, terms, keys.member_token),
-            "recognised": functools.partial(credentials.recognised, terms, keys.member_token),
-            "confirm": confirm,
-            "renew": functools.partial(credentials.renew, terms),
-            "openapi": contract.encode("utf-8"),
-            "error_codes": msgspec.json.encode(codes),
-            "pages": docs.pages(codes, _to_try_out(contract, settings), settings.port),
-        }
-    )
-    tracing.start(VERSION)
-    _calm_collector()
-    flushing = asyncio.create_task(metrics.keep_flushing())
-    try:
-        yield
-    finally:
-        await writer.close()
-        await pool.close()
-        await tracing.stop()
-        flushing.cancel()
+    return {
+        "pool": pool,
+        "terms": terms,
+        "door_keys": keys,
+        "writer": writer,
+        "gate": Gate(
+            settings.served_max,
+            settings.wait_s,
+            settings.deadline_s,
+            settings.tenant_per_s,
+        ),
+        "reporting": asyncio.Semaphore(1),
+        "closing": asyncio.Semaphore(1),
+        "pressing": asyncio.Semaphore(1),
+        "authenticate": functools.partial(credentials.authenticate, terms, keys.member_token),
+        "recognised": functools.partial(credentials.recognised, terms, keys.member_token),
+        "confirm": confirm,
+        "renew": functools.partial(credentials.renew, terms),
+        "openapi": contract.encode("utf-8"),
+        "error_codes": msgspec.json.encode(codes),
+        "pages": docs.pages(codes, _to_try_out(contract, settings), settings.port),
+    }
 
 
 def _calm_collector() -> None:

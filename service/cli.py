@@ -13,9 +13,11 @@ from typing import Any
 
 import asyncpg
 import msgspec
+from msgspec.structs import replace
 
 from service import app, runner
 from service.api_keys import operations as api_keys
+from service.events import anchors, bundle
 from service.kernel import database, embedded_backup
 from service.kernel.embedded_site import EmbeddedError
 from service.kernel.migrations import MigrationError, migrate
@@ -73,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
         _verify,
         "check the ledger's invariants on the live database; exit 1 and name each breach",
     )
+    bundled = add("bundle", _bundle, "write a merchant's event chain and what checks it")
+    bundled.add_argument("folder", metavar="DIR", help="the bundle's own folder, not there yet")
+    bundled.add_argument("--merchant", required=True, help="mer_…, whose chain it is")
     _add_backups(add)
     merchant = add("create-merchant", _create_merchant, "create a tenant")
     merchant.add_argument("--name", required=True, help="as people know it")
@@ -189,8 +194,28 @@ def _migrate(_: argparse.Namespace, settings: Settings) -> Any:
 
 
 def _verify(_: argparse.Namespace, settings: Settings) -> Any:
+    async def do(url: str) -> invariants.Report:
+        report = await invariants.verify(url)
+        return replace(report, breaches=report.breaches + await _unanchored(url, settings))
+
     with runner.database_of(settings) as urls:
-        return asyncio.run(invariants.verify(urls.require_owner()))
+        return asyncio.run(do(urls.require_owner()))
+
+
+async def _unanchored(url: str, settings: Settings) -> list[invariants.Breach]:
+    connection: database.Connection = await asyncpg.connect(url)
+    try:
+        return await anchors.breaches(connection, settings.anchors())
+    finally:
+        await connection.close()
+
+
+def _bundle(arguments: argparse.Namespace, settings: Settings) -> Any:
+    folder = Path(arguments.folder)
+    with runner.database_of(settings) as urls:
+        return asyncio.run(
+            bundle.write(urls.require_owner(), arguments.merchant, folder, settings.anchors())
+        )
 
 
 def _create_merchant(arguments: argparse.Namespace, settings: Settings) -> Any:

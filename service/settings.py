@@ -62,11 +62,21 @@ class Settings(Struct, frozen=True):
     # How long the writer goes on trying to settle a request before it answers "unknown" or
     # "unavailable".
     patience_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    # Whether this host may number events; some host must, or the feed stands still.
+    sequencer: bool = True
+    # Where the ends of the event chains are written down, every anchor_s. Empty: `anchors` in
+    # data_dir. It should be a place that whoever writes the database doesn't reach.
+    anchor_dir: str = ""
+    anchor_s: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     # Set by `run`: the demo tenant in data_dir is one of this database.
     demo: bool = False
     # Development only: serve on a database that could lose an acknowledged commit.
     allow_unsafe_durability: bool = False
+
+    def anchors(self) -> Path:
+        """The folder of the anchors."""
+        return Path(self.anchor_dir or Path(self.data_dir) / "anchors")
 
     def secret(self) -> bytes:
         """The service's secret. Raises SettingsError when there is none."""

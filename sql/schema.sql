@@ -340,6 +340,30 @@ create policy tenant on api_key as permissive for all to PUBLIC using ((merchant
 grant insert, select on api_key to kafang_app;
 grant update (name, scopes, status, expires_at) on api_key to kafang_app;
 
+create table audit_entry (
+    merchant_id text collate "C" not null,
+    audit_entry_id text collate "C" not null,
+    action text not null,
+    object_id text collate "C",
+    actor_kind text not null,
+    actor_id text collate "C" not null,
+    session_id text collate "C",
+    address text,
+    request_id text collate "C",
+    reason text,
+    before jsonb,
+    after jsonb,
+    recorded_at timestamp with time zone not null,
+    constraint audit_entry_pkey PRIMARY KEY (merchant_id, audit_entry_id),
+    constraint audit_entry_actor_kind_check CHECK ((actor_kind = ANY (ARRAY['user'::text, 'api_key'::text, 'member'::text, 'operator'::text]))),
+    constraint audit_entry_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
+);
+CREATE INDEX audit_entry_object ON public.audit_entry USING btree (merchant_id, object_id, audit_entry_id);
+alter table audit_entry enable row level security;
+alter table audit_entry force row level security;
+create policy tenant on audit_entry as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant select on audit_entry to kafang_app;
+
 create table card (
     merchant_id text collate "C" not null,
     card_id text collate "C" not null,
@@ -408,6 +432,24 @@ alter table card_template enable row level security;
 alter table card_template force row level security;
 create policy tenant on card_template as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on card_template to kafang_app;
+
+create table chain_head (
+    merchant_id text collate "C" not null,
+    segment_no bigint not null,
+    last_seq bigint not null,
+    hash bytea not null,
+    moved_at timestamp with time zone not null,
+    constraint chain_head_pkey PRIMARY KEY (merchant_id),
+    constraint chain_head_hash_check CHECK ((octet_length(hash) = 32)),
+    constraint chain_head_last_seq CHECK ((last_seq >= segment_no)),
+    constraint chain_head_segment_no_check CHECK ((segment_no >= 0)),
+    constraint chain_head_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
+);
+alter table chain_head enable row level security;
+alter table chain_head force row level security;
+create policy operator_list on chain_head as permissive for select to owner using (true);
+create policy tenant on chain_head as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant select on chain_head to kafang_app;
 
 create table day_change (
     merchant_id text collate "C" not null,
@@ -583,6 +625,8 @@ create table operation (
     offline boolean not null default false,
     api_key_id text collate "C",
     details jsonb,
+    user_id text collate "C",
+    session_id text collate "C",
     constraint operation_pkey PRIMARY KEY (merchant_id, operation_id),
     constraint operation_amount_check CHECK ((amount >= 0)),
     constraint operation_device_pair CHECK (((device_id IS NULL) = (device_seq IS NULL))),
@@ -671,6 +715,31 @@ create table schema_migration (
 );
 grant select on schema_migration to kafang_app;
 
+create table segment (
+    merchant_id text collate "C" not null,
+    segment_no bigint not null,
+    first_seq bigint not null,
+    last_seq bigint not null,
+    format smallint not null,
+    entries text[] not null,
+    digest bytea not null,
+    hash bytea not null,
+    sealed_at timestamp with time zone not null,
+    constraint segment_pkey PRIMARY KEY (merchant_id, segment_no),
+    constraint segment_last_seq UNIQUE (merchant_id, last_seq),
+    constraint segment_digest_check CHECK ((octet_length(digest) = 32)),
+    constraint segment_first_seq_check CHECK ((first_seq > 0)),
+    constraint segment_format_check CHECK ((format = 1)),
+    constraint segment_hash_check CHECK ((octet_length(hash) = 32)),
+    constraint segment_numbers CHECK (((((last_seq - first_seq) + 1) = cardinality(entries)) AND (last_seq >= first_seq))),
+    constraint segment_segment_no_check CHECK ((segment_no > 0)),
+    constraint segment_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES chain_head(merchant_id)
+);
+alter table segment enable row level security;
+alter table segment force row level security;
+create policy tenant on segment as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant select on segment to kafang_app;
+
 create table store (
     merchant_id text collate "C" not null,
     store_id text collate "C" not null,
@@ -724,6 +793,156 @@ alter table template_version enable row level security;
 alter table template_version force row level security;
 create policy tenant on template_version as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on template_version to kafang_app;
+
+create table unsequenced (
+    merchant_id text collate "C" not null,
+    post_no bigint not null generated always as identity,
+    operations text[] not null,
+    posted_at timestamp with time zone not null default clock_timestamp(),
+    constraint unsequenced_pkey PRIMARY KEY (merchant_id, post_no),
+    constraint unsequenced_operations_check CHECK ((cardinality(operations) > 0))
+) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000);
+alter table unsequenced enable row level security;
+alter table unsequenced force row level security;
+create policy operator_list on unsequenced as permissive for select to owner using (true);
+create policy tenant on unsequenced as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on unsequenced to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.audit_v1(p_merchant text, p_id text, p_action text, p_object text, p_actor_kind text, p_actor text, p_session text, p_address text, p_request text, p_reason text, p_before jsonb, p_after jsonb)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  perform chain_open_v1(p_merchant);
+  insert into audit_entry (merchant_id, audit_entry_id, action, object_id, actor_kind, actor_id, session_id, address,
+      request_id, reason, before, after, recorded_at)
+    values (p_merchant, p_id, p_action, p_object, p_actor_kind, p_actor, p_session, p_address, p_request, p_reason,
+      p_before, p_after, clock_timestamp());
+  return chain_append_v1(p_merchant, array[p_id]);
+end
+$function$;
+grant execute on routine audit_v1(text,text,text,text,text,text,text,text,text,text,jsonb,jsonb) to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.chain_append_v1(p_merchant text, p_entries text[])
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  h chain_head;
+  v_digest bytea := sha256(convert_to(coalesce(chain_lines_v1(p_merchant, p_entries), ''), 'UTF8'));
+  v_sealed_at timestamptz := clock_timestamp();
+begin
+  select * into strict h from chain_head where merchant_id = p_merchant;
+  h.hash := chain_hash_v1(p_merchant, h.segment_no + 1, h.last_seq + 1, h.last_seq + cardinality(p_entries), v_sealed_at,
+    v_digest, h.hash);
+  insert into segment (merchant_id, segment_no, first_seq, last_seq, format, entries, digest, hash, sealed_at)
+    values (p_merchant, h.segment_no + 1, h.last_seq + 1, h.last_seq + cardinality(p_entries), 1, p_entries, v_digest,
+      h.hash, v_sealed_at);
+  update chain_head
+    set segment_no = h.segment_no + 1, last_seq = h.last_seq + cardinality(p_entries), hash = h.hash,
+      moved_at = v_sealed_at
+    where merchant_id = p_merchant;
+  return h.last_seq + cardinality(p_entries);
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION public.chain_hash_v1(p_merchant text, p_segment_no bigint, p_first_seq bigint, p_last_seq bigint, p_sealed_at timestamp with time zone, p_digest bytea, p_previous bytea)
+ RETURNS bytea
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select sha256(convert_to(concat_ws('|', 'kafang-segment-1', p_merchant, p_segment_no, p_first_seq, p_last_seq,
+    to_char(p_sealed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), encode(p_digest, 'hex'),
+    encode(p_previous, 'hex')), 'UTF8'))
+$function$;
+grant execute on routine chain_hash_v1(text,bigint,bigint,bigint,timestamp with time zone,bytea,bytea) to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.chain_heads_v1(p_since timestamp with time zone)
+ RETURNS TABLE(merchant_id text, segment_no bigint, seq bigint, hash text, moved_at timestamp with time zone)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  select h.merchant_id, h.segment_no, h.last_seq, encode(h.hash, 'hex'), h.moved_at from chain_head h
+  where h.moved_at > p_since and h.segment_no > 0
+  order by h.moved_at, h.merchant_id
+$function$;
+grant execute on routine chain_heads_v1(timestamp with time zone) to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.chain_lines_v1(p_merchant text, p_entries text[])
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET "TimeZone" TO 'UTC'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_nestloop TO 'on'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+begin
+  return (
+    select string_agg(coalesce(o.line, a.line), E'\n' order by e.n)
+    from unnest(p_entries) with ordinality e (id, n)
+    left join lateral (
+      select row_to_json(x)::text as line from (
+        select o.operation_id, o.kind, o.status, o.card_id, o.target_id, o.amount, o.currency, o.store_id,
+          o.legal_entity, o.terminal_id, o.operator, o.shift, o.receipt_no, o.request_no, o.business_date,
+          o.occurred_at, o.recorded_at, o.decided_at, o.decided_version, o.device_id, o.device_seq, o.offline,
+          o.api_key_id, o.user_id, o.session_id, o.details,
+          (select json_agg(json_build_array(p.posting_no, p.from_account, p.to_account, p.unit, p.amount, p.card_id,
+              p.lot_id, p.legal_entity) order by p.posting_no)
+            from posting p where p.merchant_id = p_merchant and p.operation_id = o.operation_id) as postings,
+          (select json_agg(json_build_array(g.card_id, g.version, g.status, g.principal_delta, g.bonus_delta,
+              g.principal, g.bonus))
+            from leg g where g.merchant_id = p_merchant and g.card_id = o.card_id and g.version = o.leg_version
+              and g.operation_id = o.operation_id) as legs
+        from (
+          select *, coalesce(decided_version, 0) + 1 as leg_version from operation
+          where merchant_id = p_merchant and operation_id = e.id offset 0) o) x
+      limit 1) o on true
+    left join lateral (
+      select row_to_json(x)::text as line from (
+        select a.audit_entry_id, a.action, a.object_id, a.actor_kind, a.actor_id, a.session_id, a.address,
+          a.request_id, a.reason, a.before, a.after, a.recorded_at
+        from audit_entry a where a.merchant_id = p_merchant and a.audit_entry_id = e.id) x
+      limit 1) a on true);
+end
+$function$;
+grant execute on routine chain_lines_v1(text,text[]) to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.chain_open_v1(p_merchant text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  perform 1 from chain_head where merchant_id = p_merchant for no key update;
+  if found then
+    return;
+  end if;
+  insert into chain_head (merchant_id, segment_no, last_seq, hash, moved_at)
+    values (p_merchant, 0, 0, decode(repeat('00', 32), 'hex'), clock_timestamp())
+    on conflict do nothing;
+  if not found then  -- somebody else has just begun it
+    perform 1 from chain_head where merchant_id = p_merchant for no key update;
+    return;
+  end if;
+  insert into unsequenced (merchant_id, post_no, operations)
+    overriding system value
+    select p_merchant, o.batch - 1000000000, array_agg(o.operation_id order by o.n) from (
+      select operation_id, n, (n - 1) / 1000 as batch from (
+        select operation_id, row_number() over (order by decided_at, decided_version nulls first, operation_id) as n
+        from operation where merchant_id = p_merchant and operation_id <> all (
+          array(select unnest(u.operations) from unsequenced u where u.merchant_id = p_merchant))) h) o
+    group by o.batch;
+end
+$function$;
 
 CREATE OR REPLACE PROCEDURE public.post_many_v1(IN p_posts post_arguments_v1[], INOUT p_results post_result_v1[])
  LANGUAGE plpgsql
@@ -893,6 +1112,12 @@ begin
       raise exception 'a counter would pass its cap' using errcode = 'KF004';
     end if;
   end if;
+
+  -- 7. To be numbered once it is committed. The post's number is taken here, while it holds its cards.
+  if cardinality(p_operations) > 0 then
+    insert into unsequenced (merchant_id, operations)
+      values (p_merchant, array(select o.operation_id from unnest(p_operations) o));
+  end if;
   return v_missed;
 end
 $function$;
@@ -998,6 +1223,38 @@ end
 $function$;
 grant execute on routine read_v1(text,boolean,text[],bytea[],text[],text[],text[],text[]) to kafang_app;
 
+CREATE OR REPLACE FUNCTION public.sequence_v1(p_merchants text[])
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  v_merchant text;
+  v_entries text[];
+  v_count integer := 0;
+begin
+  foreach v_merchant in array p_merchants loop
+    perform set_config('kafang.merchant_id', v_merchant, true);
+    perform chain_open_v1(v_merchant);
+    for v_entries in
+      with numbered as (
+        delete from unsequenced where merchant_id = v_merchant returning post_no, operations),
+      parted as (
+        select post_no, operations, sum(cardinality(operations)) over (order by post_no) / 2000 as part from numbered)
+      select array_agg(o.id order by p.post_no, o.place)
+        from parted p cross join unnest(p.operations) with ordinality o (id, place)
+        group by p.part order by p.part
+    loop
+      perform chain_append_v1(v_merchant, v_entries);
+      v_count := v_count + cardinality(v_entries);
+    end loop;
+  end loop;
+  return v_count;
+end
+$function$;
+grant execute on routine sequence_v1(text[]) to kafang_app;
+
 CREATE OR REPLACE FUNCTION public.terms_v1(p_merchant text, p_hashes bytea[], p_stores text[], p_templates text[], p_versions integer[], OUT merchant_id text, OUT mode text, OUT status text, OUT currency text, OUT time_zone text, OUT epoch bigint, OUT test_now timestamp with time zone, OUT clock timestamp with time zone, OUT credentials credential_row_v1[], OUT stores store_row_v1[], OUT templates template_row_v1[])
  RETURNS record
  LANGUAGE plpgsql
@@ -1045,3 +1302,19 @@ begin
 end
 $function$;
 grant execute on routine terms_v2(text,bytea[],text[],text[],integer[]) to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.unsequenced_merchants_v1(p_all boolean, OUT merchants text[], OUT since timestamp with time zone)
+ RETURNS record
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+  select array(
+      select u.merchant_id from unsequenced u
+      union
+      select m.merchant_id from merchant m
+      where p_all and not exists (select from chain_head h where h.merchant_id = m.merchant_id)
+      order by 1),
+    (select min(u.posted_at) from unsequenced u)
+$function$;
+grant execute on routine unsequenced_merchants_v1(boolean) to kafang_app;

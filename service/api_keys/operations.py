@@ -4,6 +4,7 @@ import asyncpg
 
 from service.api_keys import store
 from service.api_keys.store import KeyCreated, KeyScopes
+from service.audit import operations as audit
 from service.kernel import database, tokens
 from service.kernel.ids import new_id
 
@@ -24,7 +25,9 @@ POS_SCOPES = (
 MERCHANT_SCOPES = (
     *POS_SCOPES,
     "cards:freeze",
+    "audit:read",
     "days:reopen",
+    "events:read",
     "member_tokens:write",
     "reports:read",
     "reversals:any",
@@ -61,6 +64,10 @@ async def create(
             )
         except asyncpg.ForeignKeyViolationError:
             raise ValueError(f"the merchant has no store {store_id}") from None
+        after = {"name": name, "scopes": scopes, "store_id": store_id}
+        await audit.record_operator(
+            connection, merchant_id, "api_key.created", api_key_id, after=after
+        )
     return KeyCreated(merchant_id, api_key_id, name, mode, store_id, scopes, text)
 
 
@@ -75,7 +82,13 @@ async def refresh(pool: database.Pool, merchant_id: str, api_key_id: str) -> Key
         if mode is None:
             return None
         pos, merchant = (_scopes(bundle, mode) for bundle in ("pos", "merchant"))
-        return await store.refresh(connection, merchant_id, api_key_id, pos, merchant)
+        found = await store.refresh(connection, merchant_id, api_key_id, pos, merchant)
+        if found is not None:
+            after = {"scopes": found.scopes}
+            await audit.record_operator(
+                connection, merchant_id, "api_key.refreshed", api_key_id, after=after
+            )
+    return found
 
 
 async def revoke(pool: database.Pool, merchant_id: str, api_key_id: str) -> bool:
@@ -84,7 +97,10 @@ async def revoke(pool: database.Pool, merchant_id: str, api_key_id: str) -> bool
     Nothing sent with it after this returns is accepted.
     """
     async with database.tenant(pool, merchant_id) as connection:
-        return await store.revoke(connection, merchant_id, api_key_id)
+        ended = await store.revoke(connection, merchant_id, api_key_id)
+        if ended:
+            await audit.record_operator(connection, merchant_id, "api_key.revoked", api_key_id)
+    return ended
 
 
 def _scopes(bundle: str, mode: str) -> list[str]:

@@ -12,6 +12,7 @@ import asyncpg
 from msgspec import Struct
 
 from schemas.days import Day, DayBy, DayClose, DayReopen
+from service.audit import operations as audit
 from service.days import store
 from service.days.store import Place
 from service.kernel import database
@@ -78,6 +79,7 @@ async def close(call: Call, body: DayClose) -> Answer:
         totals = await store.lines(tenant, store_id, found.day)
         await store.note(tenant, call.credential, store_id, found.day, totals=totals)
         await store.close_through(tenant, store_id, found.day)
+        await audit.record(call, tenant, "day.closed", store_id, after={"business_date": found.day})
 
     return await _changed(call, is_due, do)
 
@@ -98,6 +100,8 @@ async def reopen(call: Call, body: DayReopen) -> Answer:
         tenant, store_id = found.tenant, found.place.store_id
         await store.note(tenant, call.credential, store_id, found.day, reason=body.reason)
         await store.close_through(tenant, store_id, found.day - timedelta(days=1))
+        after = {"business_date": found.day}
+        await audit.record(call, tenant, "day.reopened", store_id, reason=body.reason, after=after)
 
     return await _changed(call, is_due, do)
 

@@ -63,6 +63,11 @@ READER_SETTINGS = {
     "idle_in_transaction_session_timeout": "15s",
     "timezone": "UTC",
 }
+SEQUENCER_SETTINGS = WRITER_SETTINGS | {
+    "application_name": "kafang-sequencer",
+    # A chain that begins takes in all that was posted before there were chains.
+    "statement_timeout": "0",
+}
 # A request may wait twice: for its credential, and for what it reads.
 ACQUIRE_TIMEOUT_S = 2.5
 CONNECT_TIMEOUT_S = 10.0
@@ -122,6 +127,14 @@ async def connect_writer(dsn: str, *, allow_unsafe: bool) -> Connection:
     except BaseException:
         connection.terminate()
         raise
+    return connection
+
+
+async def connect_sequencer(dsn: str) -> Connection:
+    """The connection of whoever numbers events."""
+    connection: Connection = await asyncpg.connect(
+        dsn, server_settings=SEQUENCER_SETTINGS, timeout=CONNECT_TIMEOUT_S
+    )
     return connection
 
 

@@ -28,7 +28,7 @@ from service.kernel.embedded_site import EmbeddedError, Site, find_site, run
 from service.kernel.sql import SQL
 
 BEFORE_TARGET = "recovery ended before configured recovery target was reached"
-PARTS = ("cluster", "passwords.json")
+PARTS = ("cluster", "passwords.json", "anchors")
 ARCHIVE_DEADLINE_S = 60.0
 RESTORE_DEADLINE_S = 24 * 3600.0
 # What a lost machine costs at most: so much of the log is not in the archive yet.

@@ -63,6 +63,8 @@ class Call(Struct):
     idempotency_key: str
     query: Any
     trace: tracing.Trace | None = None
+    # Where the request came from, as the network says.
+    address: str | None = None
 
 
 class Route(Struct, frozen=True):
@@ -277,7 +279,7 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
 
 async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> Call:
     """Check all but the body, in the order given on top."""
-    state = scope["litestar_app"].state
+    state, client = scope["litestar_app"].state, scope.get("client")
     request_id = request_id_of(scope)
     known = cast(Mapping[str, Any], scope).get(KNOWN)
     credential = known or await _credential(state, headers)
@@ -292,6 +294,7 @@ async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> C
         "",
         None,
         scope["state"].get("trace"),
+        client[0] if client else None,
     )
     await _require_allowed(declared, call)
     if declared.body is not None:

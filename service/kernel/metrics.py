@@ -91,6 +91,7 @@ _commit_seconds = Spread("kafang_commit_seconds", "Time of one commit.", SECONDS
 _misses = Tally("kafang_misses", "Commands decided again on newer state.")
 _retries = Tally("kafang_retries", "Batches sent again after a database error.", "reason")
 _spans = Tally("kafang_spans", "Spans of tracing, by what became of them.", "outcome")
+_sequenced = Tally("kafang_sequenced", "Operations numbered for the feed of events.")
 _all = (
     _requests,
     _seconds,
@@ -102,9 +103,11 @@ _all = (
     _misses,
     _retries,
     _spans,
+    _sequenced,
 )
 _queued = 0
 _waiting = 0
+_unsequenced_s = 0.0
 
 
 def count_request(route: str, status: int, seconds: float) -> None:
@@ -158,17 +161,29 @@ def set_waiting(requests: int) -> None:
     _waiting = requests
 
 
+def count_sequenced(operations: int) -> None:
+    """Operations that got their number."""
+    _sequenced.waiting[()] += operations
+
+
+def set_unsequenced(seconds: float) -> None:
+    """How long the oldest operation without a number waits, where this worker numbers them."""
+    global _unsequenced_s
+    _unsequenced_s = seconds
+
+
 def flush() -> None:
     """Hand everything that waits to the library."""
-    queue_length, waiting_requests = _opened()
+    queue_length, waiting_requests, unsequenced_seconds = _opened()
     for waiting in _all:
         waiting.flush()
     queue_length.set(_queued)
     waiting_requests.set(_waiting)
+    unsequenced_seconds.set(_unsequenced_s)
 
 
 @cache
-def _opened() -> tuple[Gauge, Gauge]:
+def _opened() -> tuple[Gauge, Gauge, Gauge]:
     """Open everything at the first flush, so that a worker makes its files, not its parent."""
     if MULTIPROCESS_DIR in os.environ:
         # The library chose when it was imported, which a forked worker's parent may have done.
@@ -178,6 +193,7 @@ def _opened() -> tuple[Gauge, Gauge]:
     return (
         _gauge("kafang_queue_length", "Commands waiting for a batch."),
         _gauge("kafang_requests_waiting", "Requests waiting for a place: more comes than is done."),
+        _gauge("kafang_unsequenced_seconds", "How far the feed of events is behind."),
     )
 
 

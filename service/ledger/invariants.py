@@ -2,7 +2,7 @@
 
 Constraints are the first line of defence and this is the second; INV-D18 checks that the first
 still stands. Each tenant is read in one snapshot, as the owner of the tables; nothing is locked.
-Holds (INV-D5) and audit rows (part of INV-D10) are not there yet, so they are not checked.
+Holds (INV-D5) are not there yet, so they are not checked.
 """
 
 from typing import Any

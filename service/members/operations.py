@@ -25,6 +25,7 @@ from schemas.members import (
     PhoneChange,
 )
 from schemas.problems import Reason
+from service.audit import operations as audit
 from service.kernel import tokens
 from service.kernel.http import Answer, Call, json_answer, object_id
 from service.kernel.paging import decode_cursor
@@ -91,6 +92,7 @@ async def create(call: Call, body: MemberCreate) -> Answer:
     async with writing(call) as tenant:
         made = await store.insert(tenant, known)
         if made is not None:
+            await audit.record(call, tenant, "member.created", made.id)
             return json_answer(201, made)
         return json_answer(200, await _existing(tenant, known))
 
@@ -128,7 +130,12 @@ async def change_phone(call: Call, body: PhoneChange) -> Answer:
     try:
         async with writing(call) as tenant:
             member = await store.change_phone(tenant, member_id, body.version, known)
-            if member is None:
+            if member is not None:
+                before, after = {"version": body.version}, {"version": member.version}
+                await audit.record(
+                    call, tenant, "member.phone_changed", member_id, before=before, after=after
+                )
+            else:
                 member = await _unchanged(tenant, member_id, known)
     except asyncpg.UniqueViolationError:
         async with reading(call) as tenant:
@@ -162,6 +169,8 @@ async def bind(call: Call, body: CardBind) -> Answer:
             await _require_holder(tenant, member_id, card_id)
         elif await store.count(tenant, member_id) > rules.CARDS_MAX:
             raise ProblemError(MEMBER_REFUSED, reasons=[because(TOO_MANY_CARDS)])
+        else:
+            await audit.record(call, tenant, "card.bound", card_id, after={"member_id": member_id})
     async with reading(call) as tenant:  # balances and lots of one moment
         held = await store.cards(tenant, member_id)
     bound = next((card for card in held if card.id == card_id), None)
@@ -182,6 +191,8 @@ async def unbind(call: Call, body: CardUnbind) -> Answer:
             if is_named:
                 raise ProblemError(MEMBER_REFUSED, reasons=[because(CARD_NAMED, card_id=card_id)])
             await store.unbind(tenant, card_id, body.binding_no, call.credential.api_key_id)
+            before = {"member_id": member_id}
+            await audit.record(call, tenant, "card.unbound", card_id, before=before)
             ended = await store.binding(tenant, card_id, body.binding_no, member_id)
             assert ended is not None
             binding = ended[0]
@@ -210,6 +221,8 @@ async def sign_out(call: Call, _: None) -> Answer:
     member_id = object_id(call, "member_id", "mbr")
     async with writing(call) as tenant:
         member = await store.sign_out(tenant, member_id)
+        if member is not None:
+            await audit.record(call, tenant, "member.signed_out", member_id)
     if member is None:
         raise ProblemError(NOT_FOUND)
     return json_answer(200, member)

@@ -5,6 +5,7 @@ A test tenant's clock can be moved forward.
 
 from datetime import UTC, datetime
 
+from service.audit import operations as audit
 from service.kernel import database
 from service.kernel.ids import new_id
 from service.kernel.money import exponent
@@ -27,18 +28,22 @@ async def create(
     zone(time_zone)
     merchant_id = new_id("mer")
     async with database.tenant(pool, merchant_id) as connection:
-        return await store.insert(connection, merchant_id, name, mode, currency, time_zone)
+        made = await store.insert(connection, merchant_id, name, mode, currency, time_zone)
+        after = {"name": name, "mode": mode, "currency": currency, "time_zone": time_zone}
+        await audit.record_operator(
+            connection, merchant_id, "merchant.created", merchant_id, after=after
+        )
+    return made
 
 
-async def move_clock(pool: database.Pool, merchant_id: str, now: datetime) -> datetime:
+async def move_clock(connection: database.Connection, merchant_id: str, now: datetime) -> datetime:
     """Move a test tenant's clock forward, and return its new time.
 
     Raises ValueError when it would go back or too far, or the tenant isn't a test one.
     """
     if now.year >= LAST_YEAR:
         raise ValueError(f"the clock stops before the year {LAST_YEAR}")
-    async with database.tenant(pool, merchant_id) as connection:
-        moved = await store.move_clock(connection, merchant_id, max(now, FIRST))
+    moved = await store.move_clock(connection, merchant_id, max(now, FIRST))
     if moved is None:
         raise ValueError(
             "the clock of a test tenant moves forward only, and a live tenant has none of its own"

@@ -3,9 +3,10 @@
 import msgspec
 
 from schemas.merchants import TestClock, TestClockMove
+from service.audit import operations as audit
 from service.kernel.http import Answer, Call, Route, handler
 from service.kernel.problems import ProblemError, because, define_reason
-from service.ledger.reading import confirm
+from service.ledger.reading import writing
 from service.ledger.reasons import UNPROCESSABLE
 from service.merchants import operations
 
@@ -31,9 +32,14 @@ CLOCK_MOVES_FORWARD = define_reason(
 
 async def move(call: Call, body: TestClockMove) -> Answer:
     """Move the clock."""
-    await confirm(call)
     try:
-        now = await operations.move_clock(call.state.pool, call.credential.merchant_id, body.now)
+        async with writing(call) as tenant:
+            merchant_id = tenant.merchant.merchant_id
+            now = await operations.move_clock(tenant.connection, merchant_id, body.now)
+            before, after = {"now": tenant.now}, {"now": now}
+            await audit.record(
+                call, tenant, "test_clock.moved", merchant_id, before=before, after=after
+            )
     except ValueError as error:
         raise ProblemError(
             UNPROCESSABLE, reasons=[because(CLOCK_MOVES_FORWARD, str(error), path="$.now")]

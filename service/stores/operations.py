@@ -2,6 +2,7 @@
 
 from datetime import time
 
+from service.audit import operations as audit
 from service.kernel import database
 from service.kernel.ids import new_id
 from service.kernel.sql import SQL
@@ -26,4 +27,6 @@ async def create(
         await connection.execute(
             SQL["stores.insert"], merchant_id, store_id, name, legal_entity, time_zone, day_cutoff
         )
-    return StoreCreated(merchant_id, store_id, name, legal_entity, time_zone, day_cutoff)
+        made = StoreCreated(merchant_id, store_id, name, legal_entity, time_zone, day_cutoff)
+        await audit.record_operator(connection, merchant_id, "store.created", store_id, after=made)
+    return made

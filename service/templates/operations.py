@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from schemas.common import Id
 from schemas.problems import Reason
 from schemas.templates import CardTemplateCreate, CardTemplateList
-from service.kernel import database
+from service.audit import operations as audit
 from service.kernel.http import Answer, Call, json_answer, object_id
 from service.kernel.paging import decode_cursor, page
 from service.kernel.problems import NOT_FOUND, ProblemError, because, define_reason
-from service.ledger.reading import reading
+from service.ledger.reading import reading, writing
 from service.ledger.reasons import CURRENCY_MISMATCH, MAX_BALANCE, STORE_UNKNOWN, UNPROCESSABLE
 from service.rules import ladder, periods
 from service.templates import store
@@ -38,8 +38,9 @@ async def create(call: Call, body: CardTemplateCreate) -> Answer:
     reasons = list(_contradictions(body, currency, known))
     if reasons:
         raise ProblemError(UNPROCESSABLE, reasons=reasons)
-    async with database.tenant(call.state.pool, call.credential.merchant_id) as connection:
-        template = await store.publish(connection, call.credential.merchant_id, body)
+    async with writing(call) as tenant:
+        template = await store.publish(tenant.connection, tenant.merchant.merchant_id, body)
+        await audit.record(call, tenant, "template.published", template.id, after=body)
     return json_answer(201, template)
 
 

@@ -168,6 +168,12 @@ begin
       raise exception 'a counter would pass its cap' using errcode = 'KF004';
     end if;
   end if;
+
+  -- 7. To be numbered once it is committed. The post's number is taken here, while it holds its cards.
+  if cardinality(p_operations) > 0 then
+    insert into unsequenced (merchant_id, operations)
+      values (p_merchant, array(select o.operation_id from unnest(p_operations) o));
+  end if;
   return v_missed;
 end
 $$;

@@ -289,6 +289,65 @@ full join (
 where k.keys is distinct from 1 or k.outcome is distinct from o.status
 limit 100;
 
+-- name: d11_events
+-- Every operation and every audit entry has one number, or waits for one; nothing else has.
+with numbered as (
+  select unnest(entries) as id from segment where merchant_id = $1
+  union all
+  select unnest(operations) from unsequenced where merchant_id = $1)
+select coalesce(e.id, n.id) as subject,
+  case when e.id is null then 'has a number, and is not there' else format('has %s numbers', coalesce(n.times, 0)) end
+    as detail
+from (
+  select operation_id as id from operation where merchant_id = $1
+  union all
+  select audit_entry_id from audit_entry where merchant_id = $1) e
+full join (select id, count(*) as times from numbered group by id) n using (id)
+where (e.id is null or n.times is distinct from 1)
+  -- What was posted before there were chains is taken in when the merchant's begins.
+  and exists (select from chain_head where merchant_id = $1)
+limit 100;
+
+-- name: d11_order
+-- Of one card the numbers are in the order of its versions.
+select card_id || '/' || version as subject, format('has the number %s, the version before %s', seq, seq_before) as detail
+from (
+  select g.card_id, g.version, n.seq, lag(n.seq, 1, 0::bigint) over (partition by g.card_id order by g.version) as seq_before
+  from leg g
+  join (
+    select e.id as operation_id, s.first_seq + e.n - 1 as seq
+    from segment s cross join lateral unnest(s.entries) with ordinality e (id, n)
+    where s.merchant_id = $1) n using (operation_id)
+  where g.merchant_id = $1) o
+where seq <= seq_before
+limit 100;
+
+-- name: d12_chain
+-- The segments follow each other without a gap, each has the hash of its fields and of the one before, and the last is the
+-- end of the chain.
+select 'segment ' || s.segment_no as subject, 'does not follow the one before it' as detail
+from (
+  select *, row_number() over chain as place, lag(last_seq, 1, 0::bigint) over chain as seq_before,
+    lag(hash, 1, decode(repeat('00', 32), 'hex')) over chain as hash_before
+  from segment where merchant_id = $1
+  window chain as (order by segment_no)) s
+where s.segment_no <> s.place or s.first_seq <> s.seq_before + 1
+  or s.hash <> chain_hash_v1(s.merchant_id, s.segment_no, s.first_seq, s.last_seq, s.sealed_at, s.digest, s.hash_before)
+union all
+select 'segment ' || coalesce(s.segment_no, h.segment_no), 'is not the end of the chain'
+from (select segment_no, last_seq, hash from chain_head where merchant_id = $1 and segment_no > 0) h
+full join (
+  select segment_no, last_seq, hash from segment where merchant_id = $1 order by segment_no desc limit 1) s using (segment_no)
+where (h.last_seq, h.hash) is distinct from (s.last_seq, s.hash)
+limit 100;
+
+-- name: d12_sealed
+-- What is sealed is as it was: each operation with its postings and its leg, and each audit entry.
+select 'segment ' || segment_no as subject, format('numbers %s to %s are not what was sealed', first_seq, last_seq) as detail
+from segment
+where merchant_id = $1 and digest <> sha256(convert_to(coalesce(chain_lines_v1($1, entries), ''), 'UTF8'))
+limit 100;
+
 -- name: d13_references
 -- What a row of a tenant names is there in the same tenant, also where no foreign key says so.
 select reference as subject, name as detail from (

@@ -31,6 +31,8 @@ with present as (
 select e.name as subject, 'is missing' as detail
 from unnest(array[
   'api_key.api_key_pkey', 'api_key.api_key_secret', 'api_key.api_key_merchant_id_store_id_fkey',
+  'audit_entry.audit_entry_pkey', 'chain_head.chain_head_pkey', 'segment.segment_pkey', 'segment.segment_last_seq',
+  'segment.segment_numbers', 'segment.segment_merchant_id_fkey', 'unsequenced.unsequenced_pkey',
   'card.card_pkey', 'card.card_number_unique', 'card.card_balance_not_negative', 'card.card_expiry_pair',
   'card.card_created_is_empty', 'card.card_merchant_id_template_id_template_version_fkey', 'card.card_status_check',
   'card_template.card_template_pkey', 'idempotency_key.idempotency_key_pkey',
@@ -65,7 +67,8 @@ limit 100;
 
 -- name: d18_row_security
 -- Row-level security is enabled and forced on every table of a tenant, and each policy lets the current tenant through
--- and nobody else; only the owner may list the tenants.
+-- and nobody else; only the owner may list the tenants, and what is to be
+-- numbered and anchored.
 with tenant_table as (
   select c.oid, c.relname as name, c.relowner, c.relrowsecurity and c.relforcerowsecurity as bound from pg_class c
   join pg_attribute a on a.attrelid = c.oid and a.attname = 'merchant_id' and not a.attisdropped
@@ -74,7 +77,7 @@ policy as (
   select p.polrelid, p.polname,
     pg_get_expr(p.polqual, p.polrelid) = '(merchant_id = current_setting(''kafang.merchant_id''::text, true))'
       and coalesce(pg_get_expr(p.polwithcheck, p.polrelid), '') = '' and p.polcmd = '*' as is_tenants,
-    t.name = 'merchant' and p.polcmd = 'r' and p.polroles = array[t.relowner] as is_owners
+    t.name in ('merchant', 'unsequenced', 'chain_head') and p.polcmd = 'r' and p.polroles = array[t.relowner] as is_owners
   from pg_policy p join tenant_table t on t.oid = p.polrelid)
 select name as subject, 'row-level security is not enabled and forced' as detail from tenant_table where not bound
 union all
@@ -86,7 +89,7 @@ from tenant_table t join policy p on p.polrelid = t.oid where not (p.is_tenants 
 limit 100;
 
 -- name: d18_grants
--- The application may delete nothing of a tenant, and update nothing that is append-only.
+-- The application may delete nothing of a tenant, update nothing that is append-only, and write no chain.
 with tenant_table as (
   select c.oid, c.relname as name from pg_class c
   join pg_attribute a on a.attrelid = c.oid and a.attname = 'merchant_id' and not a.attisdropped
@@ -95,6 +98,10 @@ select name as subject, 'kafang_app may delete' as detail from tenant_table
 where has_table_privilege('kafang_app', oid, 'delete') or has_table_privilege('kafang_app', oid, 'truncate')
 union all
 select name, 'kafang_app may update what is append-only' from tenant_table
-where name in ('operation', 'posting', 'leg', 'idempotency_key', 'card_template', 'template_version')
+where name in ('operation', 'posting', 'leg', 'idempotency_key', 'card_template', 'template_version', 'audit_entry',
+  'segment', 'chain_head', 'unsequenced')
   and has_any_column_privilege('kafang_app', oid, 'update')
+union all
+select name, 'kafang_app may write the chain' from tenant_table
+where name in ('audit_entry', 'segment', 'chain_head') and has_any_column_privilege('kafang_app', oid, 'insert')
 limit 100;

@@ -21,7 +21,8 @@ SECURED = [route for route in ROUTES if route.scope]
 WITH_BODY = [route for route in ROUTES if route.body is not None]
 WITH_QUERY = [route for route in ROUTES if route.query is not None]
 # The most lines of a list, by a parameter that tells which list it is; 200 of any other.
-LIMITS = [("closing_at", 50_000), ("format", 10_000)]
+LIMITS = [("closing_at", 50_000), ("format", 10_000), ("after", 1_000)]
+NO_IDS = ("", "x", bad.CARD + "0", "sto_" + "Z" * 26, f"{bad.STORE}%0a")
 JSON = {"Content-Type": "application/json"}
 
 
@@ -320,7 +321,9 @@ async def test_a_bad_query(office: Client, route: Route) -> None:
         ],
         "cursor": ["x", "%00", "a" * 600, "", "%ff", "bnVsbA", "LTE", "W10", "e30"],
         "request_no": ["", "a" * 65, "a%20b", "%00", "%E5%8F%B7", "a%0a"],
-        "store_id": ["", "x", bad.CARD + "0", "sto_" + "Z" * 26, f"{bad.STORE}%0a"],
+        "after": ["-1", "1.0", "1e1", "x", "", "9" * 30, str(2**53), "%00"],
+        "action": ["", "x", "Store.created", "%00"],
+        **{field: list(NO_IDS) for field in ("store_id", "card_id", "object_id", "actor_id")},
         "terminal_id": ["", "a" * 65, "%00"],
         "by": ["", "x", "Store", "%00"],
         "format": ["", "x", "PDF", "text/html", "%00"],

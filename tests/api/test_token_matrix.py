@@ -67,6 +67,8 @@ TABLE = {
     "report_movements":     "403  403  200  200  403  403  403",
     "report_settlements":   "403  403  200  200  403  403  403",
     "report_operations":    "403  403  200  200  403  403  403",
+    "list_events":          "403  403  200  200  403  403  403",
+    "list_audit_entries":   "403  403  200  200  403  403  403",
     "move_test_clock":      "403  403  ok   ok   403  403  403",
     "list_error_codes":     "200  200  200  200  200  200  200",
     "live":                 "200  200  200  200  200  200  200",

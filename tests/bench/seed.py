@@ -15,6 +15,7 @@ from service.api_keys.operations import POS_SCOPES
 from service.kernel import tokens
 from service.kernel.database import Connection
 from service.kernel.ids import base32, new_id
+from service.kernel.sql import SQL as SERVICE_SQL
 from service.kernel.sql import load
 
 SQL = load(files("tests.bench") / "queries")
@@ -74,6 +75,8 @@ async def seed(
             for table in _TABLES:
                 await connection.execute(SQL[f"seed.{table}"], ids, first, last, redemptions)
     await connection.execute(SQL["seed.counters"], ids)
+    for merchant_id in ids:
+        await connection.fetchval(SERVICE_SQL["chain.sequence"], [merchant_id])
     await connection.execute("vacuum analyze")
     await connection.execute("checkpoint")
     await connection.execute("reset all")

@@ -116,8 +116,8 @@ async def test_http_and_pgbench_leave_equal_rows(
     ("written", "instead", "where"),
     [
         (
-            "'${legal_entity}'\n  from lot_now),\nleg_now",
-            "null\n  from lot_now),\nleg_now",
+            "'${legal_entity}'\n  from lot_now),\nunsequenced_now",
+            "null\n  from lot_now),\nunsequenced_now",
             "posting",
         ),
         ("'${store_id}', '${legal_entity}',", "'${store_id}', null,", "operation.legal_entity"),

@@ -53,6 +53,8 @@ class Walk:
                 "cards:freeze",
                 "days:reopen",
                 "reports:",
+                "events:",
+                "audit:",
                 "test_clock:",
                 "member_tokens:",
             )
@@ -99,6 +101,8 @@ async def walk(server: Server, tenant: Tenant) -> dict[str, Any]:
         await steps.send("report_movements", query=f"?by=store&{MONTH}")
         await steps.send("report_settlements", query=f"?{MONTH}")
         await steps.send("report_operations", query=f"?{MONTH}&closing_at={START}&limit=3")
+        await _events(steps)
+        await steps.send("list_audit_entries", query="?action=day.reopened")
         await steps.send("move_test_clock", {"now": "2040-01-01T00:00:00Z"})
         await steps.send("live")
         await steps.send("ready")
@@ -120,6 +124,18 @@ async def _card(steps: Walk) -> tuple[str, str]:
     await steps.send("look_up_card", {"card_number": issued["card_number"]})
     await steps.send("get_card", card_id=issued["id"])
     return issued["id"], issued["card_number"]
+
+
+async def _events(steps: Walk) -> None:
+    """The feed from the first top-up on, once that has its number."""
+    top_up = steps.answers["create_top_up"]["id"]
+    async with asyncio.timeout(30):
+        while True:
+            events = (await steps.office.get("/v1/events?limit=1000")).json()["data"]
+            for event in events:
+                if event["operation"] and event["operation"]["operation_id"] == top_up:
+                    await steps.send("list_events", query=f"?after={event['seq'] - 1}&limit=2")
+                    return
 
 
 async def _members(steps: Walk, number: str, template_id: str) -> None:
@@ -183,6 +199,8 @@ def invented(answers: dict[str, Any]) -> dict[str, Any]:
     text = re.sub(r"\b(20\d\d)-", lambda year: f"{int(year[1]) - AHEAD_YEARS}-", text)
     made = dict(json.loads(text))
     _prove(made["get_card_record"])
+    for entry in made["list_audit_entries"]["data"]:  # by the real clock, too
+        entry["recorded_at"] = "2026-03-01T22:15:00.604202Z"
     return made
 
 

@@ -19,6 +19,7 @@ from msgspec import Struct, field
 from service.ledger import door, invariants
 from tests.crash import checker, kills, tables
 from tests.crash.crew import Crew
+from tests.crash.feed import Reader
 from tests.crash.intents import Shop
 from tests.crash.journal import Finding
 from tests.crash.kills import Kind, Target
@@ -139,6 +140,8 @@ async def _round(
 ) -> None:
     secret = bytes.fromhex((target.server.data_dir / "secret_key").read_text("ascii"))
     keys = door.Keys.of(secret)
+    reader = Reader(target.server, crew.shop.merchant_id, crew.shop.merchant_key)
+    reader.start()
     acknowledged = crew.counts["ok"]
     for _ in range(min(ROUND_CYCLES, plan.cycles - len(report.cycles))):
         kind = _next_kind(rng, plan, report)
@@ -154,9 +157,11 @@ async def _round(
         report.findings += found
         plan.say(_line(len(report.cycles), cycle, len(journal), found))
         if plan.until_found and found:
+            await reader.stop()
             return
     await crew.replay_sample()
-    report.findings += crew.findings
+    await reader.finish(target.postgres.owner_dsn)
+    report.findings += crew.findings + reader.findings
     verified = await invariants.verify(target.postgres.owner_dsn, [crew.shop.merchant_id])
     report.findings += map(_finding, verified.breaches)
 

@@ -84,7 +84,8 @@ class Ledger:
 
     async def move_clock(self, now: datetime) -> None:
         """Move the tenant's clock forward."""
-        await merchants.move_clock(self.pool, self.merchant_id, now)
+        async with database.tenant(self.pool, self.merchant_id) as connection:
+            await merchants.move_clock(connection, self.merchant_id, now)
 
     async def do(self, intent: Intent, number: str, key: bytes | None = None) -> dict[str, Any]:
         """The answer's body, its HTTP status as `http`. Raises what the writer raises."""

@@ -67,6 +67,7 @@ def call(merchant: Shop, merchant_id: str = "", writer: Any = None) -> Any:
         path=PATH,
         query=SimpleNamespace(cursor=None, limit=10, by="store"),
         request_id="req_1",
+        address="127.0.0.1",
         trace=None,
         idempotency_key="key-00000001",
         route="x",

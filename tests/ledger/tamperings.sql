@@ -20,7 +20,7 @@ update posting set from_account = 'bonus' where operation_id = {top_up} and to_a
 -- INV-D1, INV-D2, INV-D3, INV-D7: a posting lost
 delete from posting where operation_id = {redeem};
 
--- INV-D1, INV-D4, INV-D10, INV-D13: a posting without operation
+-- INV-D1, INV-D4, INV-D10, INV-D11, INV-D13: a posting without operation
 delete from operation where operation_id = {top_up};
 
 -- INV-D1, INV-D4, INV-D10: postings of a refusal
@@ -143,6 +143,22 @@ update idempotency_key set outcome = 'refused' where operation_id = {redeem};
 -- INV-D10: two keys for one operation
 insert into idempotency_key select merchant_id, decode(md5('x'), 'hex'), fingerprint, outcome, operation_id,
   http_status, answer, created_at from idempotency_key where operation_id = {redeem};
+
+-- INV-D11: an operation that waits for a second number
+insert into unsequenced (merchant_id, operations) select merchant_id, array[operation_id] from operation
+  where operation_id = {redeem};
+
+-- INV-D11: an operation that will never have a number
+delete from unsequenced where {redeem} = any (operations);
+
+-- INV-D11, INV-D12: a change that was never written down
+delete from audit_entry where action = 'store.created';
+
+-- INV-D12: a change that was written anew
+update audit_entry set actor_id = 'nobody' where action = 'store.created';
+
+-- INV-D11, INV-D12: a segment lost
+delete from segment where segment_no = 1;
 
 -- INV-D13: another tenant's store
 update operation set store_id = {foreign_store} where operation_id = {top_up};

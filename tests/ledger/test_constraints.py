@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from service.kernel import embedded
+from service.kernel.sql import SQL
 from tests.ledger import history, scratch
 from tests.ledger.ledger_fixture import ledger
 
@@ -54,6 +55,10 @@ FRESH: dict[str, Any] = {
     "binding_no": 99,
     "merchant_id": "mer_new",
     "name": "new",
+    "audit_entry_id": "aud_new",
+    "post_no": 99_999,
+    "segment_no": 99,
+    "last_seq": 99_999,
 }
 A_MEMBERS_CARD = """
 insert into member (merchant_id, member_id, external_id, phone_index, masked_phone, created_at)
@@ -71,6 +76,16 @@ insert into day_change
   (merchant_id, store_id, business_date, change_no, action, changed_at, api_key_id, totals)
 select merchant_id, store_id, '2026-03-01', 1, 'close', clock_timestamp(), 'key_1', '[]' from store
 """
+SOMETHING_TO_NUMBER = """
+insert into unsequenced (merchant_id, operations)
+select merchant_id, array[min(operation_id)] from operation group by merchant_id
+"""
+SEQS = {"first_seq", "last_seq", "entries"}
+# Only functions of the owner's write these.
+OWNERS = {"audit_entry", "chain_head", "segment"}
+# Who sees all tenants' rows of these, and what it is for: the owner lists the merchants, and tells
+# which of them have something to number and to anchor.
+LISTED = ("merchant", "unsequenced", "chain_head")
 LIST_CONSTRAINTS = """
 select c.conrelid::regclass::text as table, c.conname as name, c.contype::text as type,
   coalesce((select array_agg(a.attname::text order by k.position)
@@ -103,6 +118,9 @@ async def filled(original: embedded.Server) -> AsyncIterator[embedded.Server]:
         admin = await asyncpg.connect(cloned.admin_dsn)
         await admin.execute(A_CLOSED_DAY)
         await admin.execute(A_MEMBERS_CARD)
+        merchant_ids = [row[0] for row in await admin.fetch("select merchant_id from merchant")]
+        await admin.fetchval(SQL["chain.sequence"], merchant_ids)
+        await admin.execute(SOMETHING_TO_NUMBER)
         await admin.close()
         yield cloned
 
@@ -122,6 +140,21 @@ async def as_app(line: Any, merchant_id: str) -> None:
     """From here on: the application's rights, as this tenant."""
     await line.execute("set local role kafang_app")
     await line.execute("select set_config('kafang.merchant_id', $1, true)", merchant_id)
+
+
+async def as_writer(line: Any, table: str, merchant_id: str) -> None:
+    """From here on: the rights of whoever writes a table, as this tenant."""
+    await as_app(line, merchant_id)
+    if table in OWNERS:
+        await line.execute("set local role kafang_owner")
+
+
+def inserting(table: str) -> str:
+    """Put a row of JSON into a table."""
+    return (
+        f"insert into {table} overriding system value"
+        f" select * from jsonb_populate_record(null::{table}, $1)"
+    )
 
 
 async def attempt(line: Any, statement: str, *values: Any) -> str:
@@ -156,6 +189,13 @@ async def bad_row(line: Any, entry: str, constraints: list[Any]) -> dict[str, An
             free = [column for column in other["columns"] if column in FRESH and column not in kept]
             if free and not changed.keys() & {*other["columns"]}:
                 row[free[-1]] = FRESH[free[-1]]
+    return row if changed.keys() & SEQS else numbered(table, row)
+
+
+def numbered(table: str, row: dict[str, Any]) -> dict[str, Any]:
+    """The row; a segment's first number is what its last one and its entries make it."""
+    if table == "segment":
+        row["first_seq"] = row["last_seq"] - len(row["entries"]) + 1
     return row
 
 
@@ -178,9 +218,8 @@ async def test_INV_D18_a_constraint_refuses_its_bad_row(
     if kinds[name] != "f":  # keys and checks are tested without the references of the row
         await line.execute("set local session_replication_role = replica")
     if "merchant_id" in row:
-        await as_app(line, row["merchant_id"])
-    insert = f"insert into {table} select * from jsonb_populate_record(null::{table}, $1)"
-    refused = await attempt(line, insert, json.dumps(row))
+        await as_writer(line, table, row["merchant_id"])
+    refused = await attempt(line, inserting(table), json.dumps(row))
     assert refused == ("" if broken else name)
 
 
@@ -223,16 +262,20 @@ async def test_INV_D13_a_policy_hides_and_refuses_another_tenants_row(
             f"update {table} set {column} = {column} where merchant_id <> '{ours}'"
         )
         assert (done != "UPDATE 0") is broken, "another tenant's rows are changed"
-    insert = f"insert into {table} select * from jsonb_populate_record(null::{table}, $1)"
-    refused = await attempt(line, insert, json.dumps(row))
+    row = numbered(table, row)
+    await as_writer(line, table, ours)
+    refused = await attempt(line, inserting(table), json.dumps(row))
     assert refused == ("" if broken else "42501"), "a row is put into another tenant"
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["product", "twin"])
-async def test_the_list_of_merchants_is_the_owners(line: Any, broken: bool) -> None:
+@pytest.mark.parametrize("table", LISTED)
+async def test_what_is_listed_of_all_merchants_is_the_owners(
+    line: Any, table: str, broken: bool
+) -> None:
     if broken:
-        await line.execute("alter policy operator_list on merchant to public")
-    listed = "select count(*) from merchant"
+        await line.execute(f"alter policy operator_list on {table} to public")
+    listed = f"select count(*) from {table}"
     await as_app(line, "")
     assert bool(await line.fetchval(listed)) is broken
     await line.execute("set local role kafang_owner")

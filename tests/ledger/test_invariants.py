@@ -19,7 +19,7 @@ from tests.ledger import history
 from tests.ledger.ledger_fixture import ledger
 
 # The invariants that are checked; each needs a tampering.
-CHECKED = [f"INV-D{number}" for number in (1, 2, 3, 4, 6, 7, 9, 10, 13, 15, 18)]
+CHECKED = [f"INV-D{number}" for number in (1, 2, 3, 4, 6, 7, 9, 10, 11, 12, 13, 15, 18)]
 
 # What {name} in a tampering stands for.
 ROWS = {

@@ -22,9 +22,9 @@ async def test_readers_that_meet_a_new_epoch_do_not_wait_for_each_other(
         terms = Terms(pool)
         credential = await terms.credential(token.merchant_id, token.secret_hash)
         assert credential is not None
-        await merchants.move_clock(
-            pool, tenant.merchant_id, (await _now(pool)).replace(year=2100)
-        )  # raises the epoch
+        moved_to = (await _now(pool)).replace(year=2100)
+        async with database.tenant(pool, tenant.merchant_id) as connection:
+            await merchants.move_clock(connection, tenant.merchant_id, moved_to)  # a new epoch
         state = SimpleNamespace(pool=pool, terms=terms)
         call: Any = SimpleNamespace(credential=credential, state=state, scope="cards:read")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.kernel import embedded
+from service.kernel import database, embedded
 from service.kernel.sql import SQL
 from service.ledger.batch import Batch
 from service.ledger.commands import Command
@@ -106,7 +106,8 @@ async def test_rule_11_a_test_clock_only_moves_forward(
 async def moved(merchant: kit.Shop, now: datetime) -> datetime | None:
     """The new clock, or None when it may not be moved there."""
     try:
-        return await merchants.move_clock(merchant.pool, merchant.merchant_id, now)
+        async with database.tenant(merchant.pool, merchant.merchant_id) as connection:
+            return await merchants.move_clock(connection, merchant.merchant_id, now)
     except ValueError:
         return None
 

@@ -1,6 +1,6 @@
-"""Rule 12: per card the order is the leg's version, no id is a cursor, no chain head is locked.
+"""Rule 12: events are numbered once they are committed, and none is passed by.
 
-The sequencer that numbers a merchant's events comes later.
+Per card the order is the leg's version, no id is a cursor, and no post waits for the chain.
 """
 
 import asyncio
@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from service.cards import store as cards
+from service.events import sequencer
+from service.events import store as events
 from service.kernel import database as databases
 from service.kernel import embedded
 from service.kernel.sql import SQL
@@ -101,3 +103,99 @@ async def test_rule_12_posts_of_one_merchant_do_not_wait_for_each_other(
         with caught(twin, "waits for another card"):
             assert done, "a post waits for another card's"
         assert await merchant.held() == 190
+
+
+# By a cursor over the posts' numbers: whoever commits late is passed by.
+BY_POST_NO = (
+    (
+        "delete from unsequenced where merchant_id = v_merchant returning post_no, operations)",
+        "select post_no, operations from unsequenced where merchant_id = v_merchant and post_no >"
+        " coalesce(nullif(current_setting('kafang.cursor', true), ''), '0')::bigint)",
+    ),
+    (
+        "    v_count := v_count",
+        "    perform set_config('kafang.cursor', (select coalesce(max(post_no), 0) from"
+        " unsequenced where merchant_id = v_merchant)::text, false);\n    v_count := v_count",
+    ),
+)
+
+
+async def feed(merchant: Shop, limit: int = 1000) -> list[events.Row]:
+    """All events, read on after each page."""
+    rows: list[events.Row] = []
+    while True:
+        async with merchant.pool.acquire() as connection, connection.transaction():
+            await connection.execute(SQL["tenant.set"], merchant.merchant_id)
+            found = await databases.one(
+                connection, "tenant.merchant", Merchant, merchant.merchant_id
+            )
+            assert found is not None
+            page = await events.after(
+                Reading(connection, found), rows[-1].seq if rows else 0, limit
+            )
+        rows += page
+        if len(page) < limit:
+            return rows
+
+
+@both(BY_POST_NO)
+async def test_rule_12_the_feed_misses_nothing_that_commits_late(
+    database: embedded.Server, twin: kit.Swaps | None
+) -> None:
+    """A post that began first commits after another one was numbered."""
+    schema = await schema_of(database, "sequence_v1", twin)
+    dials = kit.connect(database), kit.connect(database), kit.connect(database, schema)
+    async with shop(database) as merchant, kit.lines(*dials) as (first, second, numbering):
+        cards = [await merchant.card(100) for _ in range(2)]
+        await sequencer.number(numbering)
+        late, soon = [
+            await merchant.fold(line, [merchant.redeeming(card, 10)])
+            for line, card in zip((first, second), cards, strict=True)
+        ]
+        transaction = first.transaction()
+        await transaction.start()
+        assert await merchant.post(first, late.rows.arguments()) == []
+        assert await merchant.post(second, soon.rows.arguments()) == []
+        await sequencer.number(numbering)
+        seen = [row.id for row in await feed(merchant)]
+        await transaction.commit()
+        await sequencer.number(numbering)
+        again = [row.id for row in await feed(merchant, 3)]
+        assert again[: len(seen)] == seen
+        done = await merchant.rows("select operation_id from operation where merchant_id = $1")
+        with caught(twin, "never numbered"):
+            missing = {row[0] for row in done} - set(again)
+            assert not missing, f"{missing} was never numbered"
+        if not twin:
+            await merchant.require_whole()
+
+
+# By their ids, which a worker with another clock makes in another order.
+BY_ID = (("order by p.post_no, o.place", "order by o.id"),)
+
+
+@both(BY_ID)
+async def test_rule_12_events_of_a_card_are_in_the_order_of_its_versions(
+    database: embedded.Server, twin: kit.Swaps | None
+) -> None:
+    """Ids that go backwards, several operations in one post, several posts in one go."""
+    schema = await schema_of(database, "sequence_v1", twin)
+    numbers = iter(range(999, 0, -1))
+    dials = kit.connect(database), kit.connect(database, schema)
+    async with shop(database) as merchant, kit.lines(*dials) as (line, numbering):
+        card = await merchant.card(100)
+        await sequencer.number(numbering)
+        for _ in range(3):
+            both_ways = [merchant.redeeming(card, 10), merchant.topping_up(card, 5)]
+            batch = await merchant.fold(
+                line, both_ways, lambda prefix: f"{prefix}_{next(numbers):026d}"
+            )
+            assert await merchant.post(line, batch.rows.arguments()) == []
+        await sequencer.number(numbering)
+        versions = [row.version for row in await feed(merchant) if row.card_id == card.card_id]
+        with caught(twin, "out of order"):
+            assert versions == sorted(versions, key=lambda version: version or 0), (
+                f"out of order: {versions}"
+            )
+        if not twin:
+            await merchant.require_whole()

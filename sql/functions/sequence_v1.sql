@@ -1,0 +1,38 @@
+-- Number and seal what these merchants have posted; returns how many operations that were.
+--
+-- No event can be lost: what is numbered is what is in the queue, and it leaves the queue with its number. Nothing of a card
+-- gets its number before what came before it: a post is numbered while it holds its cards, so of two posts of one card
+-- the later one has the higher post number, and whoever sees it sees the earlier one (rule 12 of the writer).
+create or replace function sequence_v1(p_merchants text[])
+returns integer
+language plpgsql
+security definer
+set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+  v_merchant text;
+  v_entries text[];
+  v_count integer := 0;
+begin
+  foreach v_merchant in array p_merchants loop
+    perform set_config('kafang.merchant_id', v_merchant, true);
+    perform chain_open_v1(v_merchant);
+    for v_entries in
+      with numbered as (
+        delete from unsequenced where merchant_id = v_merchant returning post_no, operations),
+      parted as (
+        select post_no, operations, sum(cardinality(operations)) over (order by post_no) / 2000 as part from numbered)
+      select array_agg(o.id order by p.post_no, o.place)
+        from parted p cross join unnest(p.operations) with ordinality o (id, place)
+        group by p.part order by p.part
+    loop
+      perform chain_append_v1(v_merchant, v_entries);
+      v_count := v_count + cardinality(v_entries);
+    end loop;
+  end loop;
+  return v_count;
+end
+$$;
+
+revoke all on function sequence_v1 (text[]) from public;
+grant execute on function sequence_v1 (text[]) to kafang_app;

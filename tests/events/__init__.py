@@ -1,0 +1,1 @@
+"""The feed of events, the chain that seals it, and its anchors."""
