@@ -181,6 +181,7 @@ def _state(
             settings.deadline_s,
             settings.tenant_per_s,
         ),
+        "trusted_proxies": settings.trusted_proxies,
         "reporting": asyncio.Semaphore(1),
         "closing": asyncio.Semaphore(1),
         "pressing": asyncio.Semaphore(1),

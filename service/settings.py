@@ -62,6 +62,9 @@ class Settings(Struct, frozen=True):
     # How long the writer goes on trying to settle a request before it answers "unknown" or
     # "unavailable".
     patience_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    # How many proxies of yours are in front: so many addresses at the end of X-Forwarded-For are
+    # theirs to tell. 0: the header is not believed.
+    trusted_proxies: Annotated[int, Meta(ge=0, le=8)] = 0
     # Whether this host may number events; some host must, or the feed stands still.
     sequencer: bool = True
     # Where the ends of the event chains are written down, every anchor_s. Empty: `anchors` in

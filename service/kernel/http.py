@@ -24,6 +24,7 @@ from litestar.types import ASGIApp, Receive, Scope
 from msgspec import Struct
 
 from service.kernel import logs, metrics, problems, tracing, validation
+from service.kernel.address import address_of
 from service.kernel.auth import Credential, closed_to_members, require_scope
 from service.kernel.errors import Effect, error_reply
 from service.kernel.ids import is_id
@@ -63,7 +64,7 @@ class Call(Struct):
     idempotency_key: str
     query: Any
     trace: tracing.Trace | None = None
-    # Where the request came from, as the network says.
+    # Where the request came from (kernel/address.py).
     address: str | None = None
 
 
@@ -280,6 +281,7 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
 async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> Call:
     """Check all but the body, in the order given on top."""
     state, client = scope["litestar_app"].state, scope.get("client")
+    forwarded = headers.get(b"x-forwarded-for", b"")
     request_id = request_id_of(scope)
     known = cast(Mapping[str, Any], scope).get(KNOWN)
     credential = known or await _credential(state, headers)
@@ -294,7 +296,7 @@ async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> C
         "",
         None,
         scope["state"].get("trace"),
-        client[0] if client else None,
+        address_of(client[0] if client else None, forwarded, state.get("trusted_proxies", 0)),
     )
     await _require_allowed(declared, call)
     if declared.body is not None:

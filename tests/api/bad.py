@@ -7,6 +7,8 @@ from typing import Any, get_args
 
 from msgspec import NODEFAULT, Struct, structs
 
+from tests.harness import contract
+
 Place = tuple[str | int, ...]
 STORE, CARD, TEMPLATE = "sto_" + "0" * 26, "crd_" + "0" * 26, "tpl_" + "0" * 26
 MEMBER = "mbr_" + "0" * 26
@@ -107,6 +109,27 @@ def spoiled(value: Any) -> list[Any]:
     if isinstance(value, str):
         return [5, Raw("1.5"), True, [], {}, "x\x00", "x\n" * 200]
     return [5, "x", True, [5] if isinstance(value, dict) else {}]
+
+
+def filled(path: str) -> str:
+    """A route's path with ids of the right form that name nothing."""
+    ids = {
+        "card_id": CARD,
+        "template_id": TEMPLATE,
+        "redemption_id": "rdm_" + "0" * 26,
+        "store_id": STORE,
+        "member_id": MEMBER,
+        "business_date": contract.BUSINESS_DATE,
+        "operation_id": "opn_" + "0" * 26,
+    }
+    return path.format(**ids)
+
+
+def at(value: Any, place: Place) -> Any:
+    """What is at a place."""
+    for step in place:
+        value = value[step]
+    return value
 
 
 def put(value: Any, place: Place, new: Any) -> Any:

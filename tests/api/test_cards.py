@@ -1,4 +1,7 @@
-"""The life of a card at the counter: issued, activated, found by its number, frozen, expired."""
+"""The life of a card at the counter: issued, activated, found by its number, frozen, expired.
+
+THREAT-T6, THREAT-T9.
+"""
 
 import asyncio
 

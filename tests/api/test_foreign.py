@@ -1,4 +1,7 @@
-"""Another merchant's objects answer as if they were not there, on every route with an id."""
+"""Another merchant's objects answer as if they were not there, on every route with an id.
+
+THREAT-T12.
+"""
 
 import re
 from typing import Any

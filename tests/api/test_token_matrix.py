@@ -2,6 +2,7 @@
 
 A route that isn't in the table fails. What is refused is refused in the same words whatever is
 wrong with the credential, and what isn't a member's own is answered like what isn't there.
+THREAT-T12, THREAT-T15.
 """
 
 from collections.abc import AsyncIterator

@@ -18,6 +18,7 @@ from tests.bench.export import export
 from tests.bench.figures import BenchError, Line
 from tests.bench.growth import growth
 from tests.bench.overload import neighbour, overload
+from tests.bench.sequencing import sequencer
 from tests.harness import server as servers
 
 MEASURES: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
@@ -29,6 +30,7 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "overload": overload,
     "neighbour": neighbour,
     "export": export,
+    "sequencer": sequencer,
     "growth": growth,
 }
 # Measured only when asked for: they take long.

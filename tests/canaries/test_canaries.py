@@ -1,6 +1,6 @@
 """Nothing that a client sends leaves the service but in its answers; a broken twin shows it does.
 
-Channels: the service's output, PostgreSQL's log, /metrics, traces.
+Channels: the service's output, PostgreSQL's log, /metrics, traces. THREAT-T18, THREAT-T22.
 """
 
 import asyncio

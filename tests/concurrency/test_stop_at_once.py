@@ -1,4 +1,7 @@
-"""What is stopped is stopped: nothing sent after the acknowledgement is accepted, on any worker."""
+"""What is stopped is stopped: nothing sent after the acknowledgement is accepted, on any worker.
+
+THREAT-T15.
+"""
 
 import asyncio
 import time

@@ -1,6 +1,6 @@
-"""Nothing acknowledged is lost or applied twice (THREAT-T2 to T4), and the checks that say so work.
+"""Nothing acknowledged is lost or applied twice, and the checks that say so work.
 
-`python -m tests.crash` is the long version of the first test.
+THREAT-T2, THREAT-T3, THREAT-T4. `python -m tests.crash` is the long version of the first test.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""A client's task is cancelled while its batch is inside the post, or inside the commit."""
+"""A client's task is cancelled while its batch is inside the post, or inside the commit.
+
+THREAT-T4.
+"""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""The database is killed under load: right answers, or unknown and then the truth."""
+"""The database is killed under load: right answers, or unknown and then the truth. THREAT-T4."""
 
 import asyncio
 import os

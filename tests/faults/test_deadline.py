@@ -1,4 +1,7 @@
-"""A database that hangs: everything is answered in time, and the truth is found afterwards."""
+"""A database that hangs: everything is answered in time, and the truth is found afterwards.
+
+THREAT-T26.
+"""
 
 import asyncio
 import os

@@ -1,4 +1,7 @@
-"""Clients that vanish: nobody else notices, nothing leaks, and the key tells what happened."""
+"""Clients that vanish: nobody else notices, nothing leaks, and the key tells what happened.
+
+THREAT-T4.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,7 @@
-"""A member's token says what was signed, and nothing when anything of it was changed."""
+"""A member's token says what was signed, and nothing when anything of it was changed.
+
+THREAT-T15, THREAT-T18.
+"""
 
 import hashlib
 from datetime import UTC, datetime

@@ -1,4 +1,7 @@
-"""Strict decoding: every problem at once, each with its place, and never another error than 400."""
+"""Strict decoding: every problem at once, each with its place, and never another error than 400.
+
+THREAT-T17.
+"""
 
 import json
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 
 `tests/catalogue/refusals.toml` lists them and what is bad. Each runs twice in a transaction that is
 rolled back: as it is, and with the guard taken out, where the same statement must pass.
-INV-D13, INV-D18.
+INV-D13, INV-D18. THREAT-T13.
 """
 
 import json

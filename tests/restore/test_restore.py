@@ -1,6 +1,6 @@
 """A restore to an instant holds what was acknowledged before it, and nothing sent after it.
 
-`python -m tests.restore` is the long version of the first test.
+`python -m tests.restore` is the long version of the first test. THREAT-T24.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Card numbers and their check digit."""
+"""Card numbers and their check digit. THREAT-T6."""
 
 import secrets
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Calendar periods, expiry and business dates, also where clocks are changed."""
+"""Calendar periods, expiry and business dates, also where clocks are changed. THREAT-T28."""
 
 import re
 import zoneinfo

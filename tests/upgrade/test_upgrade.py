@@ -1,6 +1,7 @@
 """An upgrade fails nobody's request, and the drill that says so would see one that does.
 
 `python -m tests.upgrade` is the long version of the first test, from a version of its own.
+THREAT-T25.
 """
 
 import asyncio

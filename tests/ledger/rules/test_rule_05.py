@@ -1,4 +1,7 @@
-"""Rule 5: after the first miss locks come first, in one order; a worker never races itself."""
+"""Rule 5: after the first miss locks come first, in one order; a worker never races itself.
+
+THREAT-T27.
+"""
 
 import asyncio
 import contextlib

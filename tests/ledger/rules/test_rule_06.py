@@ -1,6 +1,6 @@
 """Rule 6: an unknown outcome is never answered "not applied" from a look-up.
 
-It is run again under the same key; the unique index decides.
+It is run again under the same key; the unique index decides. THREAT-T4.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""Rule 7: one bad member never costs its batch; duplicates join the first; keys go in order."""
+"""Rule 7: one bad member never costs its batch; duplicates join the first; keys go in order.
+
+THREAT-T27.
+"""
 
 import asyncio
 from typing import Any

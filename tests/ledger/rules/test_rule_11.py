@@ -1,6 +1,6 @@
 """Rule 11: a card's time never goes back, and no `now()` decides in SQL.
 
-A test tenant's clock only moves forward.
+A test tenant's clock only moves forward. THREAT-T28.
 """
 
 import re

@@ -1,0 +1,24 @@
+"""Where a request came from: the network's word, or that of the proxies in front of us.
+
+Each proxy adds the address it was reached from at the end of `X-Forwarded-For`. With n proxies of
+ours the n-th from the end was added by the outermost; whatever stands before it is what the client
+claims, and counts for nothing (THREAT-T8).
+"""
+
+from ipaddress import ip_address
+
+
+def address_of(peer: str | None, forwarded: bytes, proxies: int) -> str | None:
+    """The client's address; None where there is none that can be believed.
+
+    `forwarded` is the header's value, several joined by commas or line breaks.
+    """
+    if proxies == 0:
+        return peer
+    claimed = forwarded.decode("latin-1").replace("\n", ",").split(",")
+    if len(claimed) < proxies:
+        return None  # it didn't come through all of them
+    try:
+        return str(ip_address(claimed[-proxies].strip()))
+    except ValueError:
+        return None

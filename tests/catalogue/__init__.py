@@ -1,0 +1,1 @@
+"""Lists that tests are held against: guards, threats."""

@@ -1,0 +1,32 @@
+"""The address that counts is the one a proxy of ours was reached from. THREAT-T8."""
+
+import pytest
+
+from service.kernel.address import address_of
+
+PEER, CLIENT, LIE = "10.0.0.7", "203.0.113.9", "198.51.100.1"
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "proxies", "address"),
+    [
+        ("", 0, PEER),
+        (f"{LIE}, {CLIENT}", 0, PEER),  # nobody's word but the network's
+        (CLIENT, 1, CLIENT),
+        (f"{LIE}, {CLIENT}", 1, CLIENT),
+        (f"{LIE},{LIE} ,{CLIENT}", 1, CLIENT),
+        (f"{LIE}\n{CLIENT}", 1, CLIENT),  # two headers
+        (f"{LIE}, {CLIENT}, 10.0.0.8", 2, CLIENT),
+        (f"{CLIENT}, 10.0.0.8", 2, CLIENT),
+        ("10.0.0.8", 2, None),  # past the outer proxy
+        ("", 1, None),
+        ("unknown", 1, None),
+        (f"{CLIENT}:4711", 1, None),
+        ("2001:DB8::1", 1, "2001:db8::1"),
+        ("\xff", 1, None),
+    ],
+)
+def test_THREAT_T8_what_a_client_claims_counts_for_nothing(
+    forwarded: str, proxies: int, address: str | None
+) -> None:
+    assert address_of(PEER, forwarded.encode("latin-1"), proxies) == address
