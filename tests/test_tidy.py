@@ -21,7 +21,7 @@ TOP_LEVEL = frozenset(
     | {"pyproject.toml", "requirements.in", "requirements.lock"}
     | {"requirements.runtime.lock", "requirements.otel.lock"}
     | {"Makefile", "Dockerfile"}
-    | {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"}
+    | {"README.md", "SECURITY.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"}
 )
 # What every noun may import whole; of another noun only `operations`.
 FOUNDATION = frozenset({"kernel", "rules", "ledger", "settings"})

@@ -72,9 +72,15 @@ async def make(
     finally:
         await pool.close()
     async with client_of(office.token) as client:
-        answer = await client.post("/v1/card-templates", template or TEMPLATE)
-        assert answer.status == 201, answer.body
-    return Tenant(merchant_id, store_ids, pos_keys, office.token, answer.json()["id"])
+        template_id = await publish(client, template)
+    return Tenant(merchant_id, store_ids, pos_keys, office.token, template_id)
+
+
+async def publish(office: Client, template: dict[str, Any] | None = None) -> str:
+    """A published template's id."""
+    answer = await office.post("/v1/card-templates", template or TEMPLATE)
+    assert answer.status == 201, answer.body
+    return str(answer.json()["id"])
 
 
 async def make_card(client: Client, tenant: Tenant, amount_minor: int, name: str) -> TestCard:

@@ -5,6 +5,7 @@ the way back, and what its supervisor would do after a crash.
 """
 
 import asyncio
+import json
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -19,6 +20,7 @@ from tests.harness import server as servers
 from tests.harness import tenant as tenants
 from tests.harness.client import Client
 from tests.harness.server import Server
+from tests.harness.tenant import Tenant
 from tests.upgrade.traffic import Traffic
 
 SECRET = "5c" * 32
@@ -90,12 +92,31 @@ class Site(Struct):
 
     def migrate(self, version: Path) -> None:
         """What the runbook says: the new version's command, with the owner's URL."""
+        self.command(version, "migrate")
+
+    def command(self, version: Path, *arguments: str) -> dict[str, str]:
+        """What a version's command prints."""
         done = servers.command_in(
-            version, self.folder, servers.free_port(), "migrate",
+            version, self.folder, servers.free_port(), *arguments, "--json",
             DATABASE_URL=self.postgres.app_dsn, KAFANG_MIGRATION_URL=self.postgres.owner_dsn,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(done.stderr)
+        printed: dict[str, str] = json.loads(done.stdout)
+        return printed
+
+    def merchant(self, version: Path) -> Tenant:
+        """A merchant with a store and keys, made by a version on the schema that it knows."""
+        made = self.command(version, "create-merchant", "--name", "青禾美发")
+        mine = ("--merchant", made["merchant_id"])
+        entity = ("--legal-entity", "青禾美发管理有限公司")
+        store = self.command(version, "create-store", *mine, "--name", "一店", *entity)
+        store_id = store["store_id"]
+        till = self.command(version, "create-key", *mine, "--name", "till", "--store", store_id)
+        office = self.command(
+            version, "create-key", *mine, "--name", "office", "--bundle", "merchant"
+        )
+        return Tenant(made["merchant_id"], [store_id], [till["token"]], office["token"], "")
 
 
 def stop(server: Server) -> None:
@@ -114,7 +135,8 @@ async def run(folder: Path, plan: Plan) -> Report:
         before = await _applied(postgres)
         try:
             old = await asyncio.to_thread(site.start, plan.old)
-            traffic = await _traffic(postgres, old, plan)
+            tenant = await asyncio.to_thread(site.merchant, plan.old)
+            traffic = await _traffic(tenant, old, plan)
             with suppress(FailedError):
                 await _under(traffic, _states(site, old, traffic, plan))
         finally:
@@ -127,14 +149,14 @@ async def run(folder: Path, plan: Plan) -> Report:
     return Report(failures, *figures, applied)
 
 
-async def _traffic(postgres: embedded.Server, server: Server, plan: Plan) -> Traffic:
+async def _traffic(tenant: Tenant, server: Server, plan: Plan) -> Traffic:
     """Clients of a merchant of their own, with cards to redeem from."""
 
     def client_of(token: str) -> Client:
         return Client(server.host, server.port, token)
 
-    tenant = await tenants.make(postgres.app_dsn, client_of)
     async with client_of(tenant.merchant_key) as office:
+        tenant.template_id = await tenants.publish(office)
         cards = [await tenants.make_card(office, tenant, FUNDS, f"card-{n}") for n in range(CARDS)]
     return Traffic(server.port, tenant, cards, plan.per_s)
 
