@@ -32,13 +32,16 @@ class Till:
     def __init__(self, client: Client, book: Journal) -> None:
         self.client = client
         self.book = book
+        self.asking = False
         self.told: Counter[tuple[int, str]] = Counter()
 
     async def settle(self, operation: str, request: Request, card: TestCard, amount: int) -> None:
         """Send, and send again with the same key until the answer is definite."""
         deadline = asyncio.get_running_loop().time() + AGAIN_S
         while True:
+            self.asking = True
             answer = await self.book.post(self.client, operation, request, card.card_id, amount)
+            self.asking = False
             assert answer is not None, "the service itself never goes away"
             if answer.status != 503:
                 assert answer.status in (201, 409), answer.body
@@ -61,7 +64,7 @@ async def test_a_killed_database_ends_in_the_truth(own_server: Server) -> None:
     cards = await make_cards(Crowd(clients), tenant, CARDS, PAID, "killed")
     book = Journal()
     tills = [Till(client, book) for client in clients]
-    done = asyncio.Event()
+    done, in_flight = asyncio.Event(), []
     working = [
         asyncio.create_task(_work(till, number, cards, tenant, done))
         for number, till in enumerate(tills)
@@ -73,6 +76,7 @@ async def test_a_killed_database_ends_in_the_truth(own_server: Server) -> None:
             pid = postgres.postmaster_pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
+            in_flight.append(sum(till.asking for till in tills))
             await backends.until(partial(_restarted, postgres, pid), "a new start")
         answered = len(book.events)
         await backends.until(partial(_grown, book, answered), "answers after the last kill")
@@ -89,8 +93,9 @@ async def test_a_killed_database_ends_in_the_truth(own_server: Server) -> None:
     report = await invariants.verify(postgres.owner_dsn, [tenant.merchant_id])
     assert not report.breaches, report.text()
     told = sum((till.told for till in tills), Counter())
-    print(len(book.events), "answers,", dict(told), f"slowest {book.slowest_s():.2f} s")
-    assert told, "the kills hit nothing in flight"
+    print(len(book.events), "answers,", dict(told), f"slowest {book.slowest_s():.2f} s", in_flight)
+    # Who waited for an answer; a database that is back soon enough leaves nobody without one.
+    assert min(in_flight) >= CLIENTS // 2, in_flight
 
 
 async def _work(
