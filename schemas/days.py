@@ -79,7 +79,7 @@ class DayChange(Struct):
     action: Annotated[Literal["close", "reopen"], Meta(description="What was done.")]
     reason: Annotated[str | None, Meta(description="Of a reopening.")]
     changed_at: Instant
-    api_key_id: Annotated[Id, Meta(description="Whose key did it.")]
+    changed_by: Annotated[Id, Meta(description="The API key or the user that did it.")]
     totals: Annotated[
         list[DayLine],
         Meta(description="What the day held at this closing, by terminal, operator and shift."),

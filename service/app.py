@@ -14,6 +14,8 @@ from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from msgspec.structs import replace
 
+import service.api_keys.routes
+import service.areas.routes
 import service.audit.routes
 import service.cards.routes
 import service.days.routes
@@ -27,8 +29,11 @@ import service.records.routes
 import service.redemptions.routes
 import service.reports.routes
 import service.reversals.routes
+import service.sessions.routes
+import service.stores.routes
 import service.templates.routes
 import service.top_ups.routes
+import service.users.routes
 from service import demo_tenant, health
 from service.docs import pages as docs
 from service.error_codes import operations as error_codes
@@ -36,7 +41,9 @@ from service.events.anchors import Anchors
 from service.events.sequencer import Sequencer
 from service.kernel import database, errors, logs, metrics, openapi, orphan, tracing
 from service.kernel.gate import Gate
-from service.kernel.http import BODY_MAX_BYTES, Route
+from service.kernel.http import BODY_MAX_BYTES
+from service.kernel.passwords import Passwords
+from service.kernel.routes import Route
 from service.ledger import connections, credentials
 from service.ledger.door import Keys
 from service.ledger.reading import confirm
@@ -69,6 +76,11 @@ def handlers() -> Sequence[HTTPRouteHandler]:
         *service.reports.routes.HANDLERS,
         *service.events.routes.HANDLERS,
         *service.audit.routes.HANDLERS,
+        *service.stores.routes.HANDLERS,
+        *service.areas.routes.HANDLERS,
+        *service.sessions.routes.HANDLERS,
+        *service.users.routes.HANDLERS,
+        *service.api_keys.routes.HANDLERS,
         *service.merchants.routes.HANDLERS,
         *service.error_codes.routes.HANDLERS,
         *health.HANDLERS,
@@ -130,12 +142,16 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             await database.check_role(connection)
             await check_secret(connection, settings)
         terms, keys = Terms(pool), Keys.of(settings.secret())
+        uses, passwords = credentials.Uses(pool, settings.session_idle_s), Passwords()
+        opened.push_async_callback(uses.close)
+        opened.callback(passwords.close)
         writer = _writer(settings, terms, keys)
         opened.push_async_callback(writer.close)
         await writer.start()
         if settings.sequencer:
             opened.callback(asyncio.create_task(_sequencer(settings).run()).cancel)
         app.state.update(_state(settings, pool, terms, keys, writer))
+        app.state.update({"use": uses.note, "passwords": passwords})
         _calm_collector()
         yield
 
@@ -182,6 +198,9 @@ def _state(
             settings.tenant_per_s,
         ),
         "trusted_proxies": settings.trusted_proxies,
+        "session_idle_s": settings.session_idle_s,
+        "session_s": settings.session_s,
+        "company_mail_only": settings.company_mail_only,
         "reporting": asyncio.Semaphore(1),
         "closing": asyncio.Semaphore(1),
         "pressing": asyncio.Semaphore(1),

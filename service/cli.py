@@ -22,9 +22,11 @@ from service.kernel import database, embedded_backup
 from service.kernel.embedded_site import EmbeddedError
 from service.kernel.migrations import MigrationError, migrate
 from service.ledger import invariants
+from service.ledger.door import Keys
 from service.merchants import operations as merchants
-from service.settings import Settings, SettingsError, load
+from service.settings import Settings, SettingsError, load, with_kept_secret
 from service.stores import operations as stores
+from service.users import operations as users
 
 Command = Callable[[argparse.Namespace, Settings], Any]
 Add = Callable[[str, Command, str], argparse.ArgumentParser]
@@ -109,6 +111,9 @@ def _parser() -> argparse.ArgumentParser:
         help="local time a business day begins, as 04:00 (default: 00:00)",
     )
     _add_keys(add)
+    user = add("create-owner", _create_owner, "invite a merchant's first person, as its owner")
+    user.add_argument("--merchant", required=True, help="mer_…, whose owner it is")
+    user.add_argument("--email", required=True, help="their address; it isn't stored")
     add("openapi", _openapi, "print the OpenAPI 3.1 document")
     return parser
 
@@ -247,6 +252,14 @@ def _create_key(arguments: argparse.Namespace, settings: Settings) -> Any:
         lambda pool: api_keys.create(
             pool, arguments.merchant, arguments.name, arguments.bundle, arguments.store
         ),
+    )
+
+
+def _create_owner(arguments: argparse.Namespace, settings: Settings) -> Any:
+    key = Keys.of(with_kept_secret(settings).secret()).email
+    return _with_pool(
+        settings,
+        lambda pool: users.create_owner(pool, key, arguments.merchant, arguments.email),
     )
 
 

@@ -16,6 +16,7 @@ from msgspec import Struct, structs
 from schemas.common import EXAMPLE_NUMBER
 from schemas.templates import CardTemplateCreate, Numbering, TopUpStep
 from service.api_keys import operations as api_keys
+from service.areas import store as areas
 from service.kernel import database, tokens
 from service.kernel.ids import example_id, new_id
 from service.ledger.batch import Settled
@@ -31,6 +32,7 @@ from service.rules.luhn import new_number
 from service.settings import Settings
 from service.stores import operations as stores
 from service.templates import store as templates
+from service.users import operations as users
 
 RULES = CardTemplateCreate(
     name="金卡",
@@ -44,6 +46,7 @@ RULES = CardTemplateCreate(
 
 GIFT = structs.replace(RULES, name="礼品卡", holder="anonymous", top_up_rules=[])
 FACTS = "demo.json"
+OWNER = "owner@demo.example"
 
 
 class DemoTenant(Struct):
@@ -63,6 +66,7 @@ class DemoTenant(Struct):
     mistaken_sale_id: str = ""
     member_id: str = ""
     gift_card_id: str = ""
+    area_id: str = ""
 
     def placed_into(self, contract: str) -> str:
         """The contract with examples that name this tenant's things instead of invented ones."""
@@ -73,6 +77,7 @@ class DemoTenant(Struct):
             (example_id("crd", 1), self.dormant_card_id),
             (example_id("crd", 2), self.gift_card_id),
             (example_id("mbr"), self.member_id),
+            (example_id("are"), self.area_id),
             (example_id("rdm"), self.sale_id),
             (example_id("rdm", 1), self.mistaken_sale_id),
             (EXAMPLE_NUMBER, self.card_number),
@@ -100,7 +105,8 @@ def welcome(settings: Settings) -> str:
     file = folder / FACTS
     demo = read(settings.data_dir)
     if demo is None:
-        demo, pos_key, merchant_key = asyncio.run(_make(settings))
+        demo, pos_key, merchant_key, invitation = asyncio.run(_make(settings))
+        _keep(folder / "demo_owner_invitation", invitation)
         _keep(folder / "demo_pos_key", pos_key)
         _keep(folder / "demo_merchant_key", merchant_key)
         _keep(file, msgspec.json.encode(demo).decode("utf-8"))
@@ -111,6 +117,8 @@ def welcome(settings: Settings) -> str:
             serving(settings),
             f"Demo merchant {demo.merchant_id}, test mode. Test keys: {till_key} (till), "
             f"{folder / 'demo_merchant_key'} (merchant). Facts: {file}",
+            f"Its owner signs in as {OWNER}, with a password that the invitation in "
+            f"{folder / 'demo_owner_invitation'} sets once: {base}/docs/people",
             "Redeem 88.00 yuan from the demo card; with the same KEY it is redeemed once:",
             "",
             "  KEY=first-$(date +%s%N)",
@@ -125,7 +133,7 @@ def welcome(settings: Settings) -> str:
     )
 
 
-async def _make(settings: Settings) -> tuple[DemoTenant, str, str]:
+async def _make(settings: Settings) -> tuple[DemoTenant, str, str, str]:
     pool = await database.open_pool(settings.database_url, 2)
     terms = Terms(pool)
 
@@ -185,8 +193,12 @@ async def _make(settings: Settings) -> tuple[DemoTenant, str, str]:
             mistaken_sale_id=await made(_sale("demo-2"), "redemptions:write", spent),
             member_id=await _member(pool, terms, merchant.merchant_id, gift_id, office.api_key_id),
             gift_card_id=gift_id,
+            area_id=await _area(pool, terms, merchant.merchant_id),
         )
-        return demo, pos.token, office.token
+        owner = await users.create_owner(
+            pool, Keys.of(settings.secret()).email, merchant.merchant_id, OWNER
+        )
+        return demo, pos.token, office.token, owner.token
     finally:
         await writer.close()
         await pool.close()
@@ -210,6 +222,17 @@ async def _member(
         assert member is not None
         assert await members.bind(seen, member.id, card_id, api_key_id)
     return member.id
+
+
+async def _area(pool: database.Pool, terms: Terms, merchant_id: str) -> str:
+    """The id of an area."""
+    tenant, area_id = await terms.load(merchant_id), new_id("are")
+    assert tenant is not None
+    async with database.tenant(pool, merchant_id) as connection:
+        seen = Reading(connection, tenant.merchant)
+        await areas.insert(seen, area_id, "华北")
+        await areas.place(seen, new_id("plc"), area_id, None)
+    return area_id
 
 
 async def _perform(

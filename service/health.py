@@ -6,8 +6,9 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from service.kernel import database, metrics
-from service.kernel.http import Answer, json_answer, open_handler, open_route
+from service.kernel.http import open_handler
 from service.kernel.problems import UNAVAILABLE, ProblemError
+from service.kernel.routes import Answer, json_answer, open_route
 from service.kernel.sql import SQL
 
 READY_TIMEOUT_S = 2.0

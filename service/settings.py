@@ -62,6 +62,12 @@ class Settings(Struct, frozen=True):
     # How long the writer goes on trying to settle a request before it answers "unknown" or
     # "unavailable".
     patience_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    # A person's session is over when nobody used it for session_idle_s, and after session_s at the
+    # latest.
+    session_idle_s: Annotated[float, Meta(ge=60, le=86_400)] = 1800.0
+    session_s: Annotated[float, Meta(ge=300, le=604_800)] = 43_200.0
+    # Whether people are invited at addresses of companies only, not at those of free mail services.
+    company_mail_only: bool = False
     # How many proxies of yours are in front: so many addresses at the end of X-Forwarded-For are
     # theirs to tell. 0: the header is not believed.
     trusted_proxies: Annotated[int, Meta(ge=0, le=8)] = 0

@@ -69,6 +69,22 @@ create type credential_row_v1 as (
     expires_at timestamp with time zone
 );
 
+create type credential_row_v2 as (
+    api_key_id text,
+    secret_hash bytea,
+    scopes text[],
+    store_id text,
+    expires_at timestamp with time zone,
+    networks text[]
+);
+
+create type grant_row_v1 as (
+    role text,
+    is_everywhere boolean,
+    stores text[],
+    contract text[]
+);
+
 create type guard_v1 as (
     component integer,
     kind text,
@@ -178,6 +194,33 @@ create type operation_v1 as (
     details jsonb
 );
 
+create type operation_v2 as (
+    component integer,
+    operation_id text,
+    kind text,
+    status text,
+    card_id text,
+    target_id text,
+    amount bigint,
+    currency text,
+    store_id text,
+    legal_entity text,
+    terminal_id text,
+    operator text,
+    shift text,
+    receipt_no text,
+    request_no text,
+    business_date date,
+    occurred_at timestamp with time zone,
+    recorded_at timestamp with time zone,
+    decided_at timestamp with time zone,
+    decided_version bigint,
+    api_key_id text,
+    user_id text,
+    session_id text,
+    details jsonb
+);
+
 create type post_arguments_v1 as (
     merchant_id text,
     guards guard_v1[],
@@ -187,6 +230,22 @@ create type post_arguments_v1 as (
     lot_inserts lot_insert_v1[],
     lots lot_image_v1[],
     operations operation_v1[],
+    postings posting_v1[],
+    legs leg_v1[],
+    redemption_inserts redemption_insert_v1[],
+    redemptions redemption_image_v1[],
+    counters counter_delta_v1[]
+);
+
+create type post_arguments_v2 as (
+    merchant_id text,
+    guards guard_v1[],
+    keys key_v1[],
+    card_inserts card_insert_v1[],
+    cards card_image_v1[],
+    lot_inserts lot_insert_v1[],
+    lots lot_image_v1[],
+    operations operation_v2[],
     postings posting_v1[],
     legs leg_v1[],
     redemption_inserts redemption_insert_v1[],
@@ -293,6 +352,15 @@ create type request_no_row_v1 as (
     redemption_id text
 );
 
+create type session_row_v1 as (
+    session_id text,
+    user_id text,
+    secret_hash bytea,
+    second_factor boolean,
+    expires_at timestamp with time zone,
+    grants grant_row_v1[]
+);
+
 create type store_row_v1 as (
     store_id text,
     legal_entity text,
@@ -327,6 +395,9 @@ create table api_key (
     status text not null default 'active'::text,
     expires_at timestamp with time zone,
     created_at timestamp with time zone not null,
+    networks text[],
+    created_by text collate "C",
+    last_used_at timestamp with time zone,
     constraint api_key_pkey PRIMARY KEY (merchant_id, api_key_id),
     constraint api_key_secret UNIQUE (merchant_id, secret_hash),
     constraint api_key_secret_hash_check CHECK ((octet_length(secret_hash) = 32)),
@@ -338,7 +409,21 @@ alter table api_key enable row level security;
 alter table api_key force row level security;
 create policy tenant on api_key as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on api_key to kafang_app;
-grant update (name, scopes, status, expires_at) on api_key to kafang_app;
+grant update (name, scopes, status, expires_at, last_used_at) on api_key to kafang_app;
+
+create table area (
+    merchant_id text collate "C" not null,
+    area_id text collate "C" not null,
+    name text not null,
+    created_at timestamp with time zone not null,
+    constraint area_pkey PRIMARY KEY (merchant_id, area_id),
+    constraint area_name UNIQUE (merchant_id, name),
+    constraint area_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
+);
+alter table area enable row level security;
+alter table area force row level security;
+create policy tenant on area as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on area to kafang_app;
 
 create table audit_entry (
     merchant_id text collate "C" not null,
@@ -646,6 +731,30 @@ alter table operation force row level security;
 create policy tenant on operation as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on operation to kafang_app;
 
+create table placement (
+    merchant_id text collate "C" not null,
+    placement_id text collate "C" not null,
+    area_id text collate "C",
+    store_id text collate "C",
+    parent_id text collate "C",
+    since timestamp with time zone not null,
+    until timestamp with time zone,
+    constraint placement_pkey PRIMARY KEY (merchant_id, placement_id),
+    constraint placement_elsewhere CHECK ((parent_id <> area_id)),
+    constraint placement_of_one CHECK ((num_nonnulls(area_id, store_id) = 1)),
+    constraint placement_merchant_id_area_id_fkey FOREIGN KEY (merchant_id, area_id) REFERENCES area(merchant_id, area_id),
+    constraint placement_merchant_id_parent_id_fkey FOREIGN KEY (merchant_id, parent_id) REFERENCES area(merchant_id, area_id),
+    constraint placement_merchant_id_store_id_fkey FOREIGN KEY (merchant_id, store_id) REFERENCES store(merchant_id, store_id)
+);
+CREATE INDEX placement_inside ON public.placement USING btree (merchant_id, parent_id) WHERE (until IS NULL);
+CREATE UNIQUE INDEX placement_of_area ON public.placement USING btree (merchant_id, area_id) WHERE (until IS NULL);
+CREATE UNIQUE INDEX placement_of_store ON public.placement USING btree (merchant_id, store_id) WHERE (until IS NULL);
+alter table placement enable row level security;
+alter table placement force row level security;
+create policy tenant on placement as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on placement to kafang_app;
+grant update (until) on placement to kafang_app;
+
 create table posting (
     merchant_id text collate "C" not null,
     operation_id text collate "C" not null,
@@ -704,6 +813,31 @@ create policy tenant on redemption as permissive for all to PUBLIC using ((merch
 grant insert, select on redemption to kafang_app;
 grant update (status, version, refunded, refunded_lines) on redemption to kafang_app;
 
+create table role_grant (
+    merchant_id text collate "C" not null,
+    grant_id text collate "C" not null,
+    user_id text collate "C" not null,
+    role text not null,
+    area_id text collate "C",
+    store_id text collate "C",
+    granted_at timestamp with time zone not null,
+    granted_by text collate "C" not null,
+    revoked_at timestamp with time zone,
+    revoked_by text collate "C",
+    constraint role_grant_pkey PRIMARY KEY (merchant_id, grant_id),
+    constraint role_grant_at_one CHECK ((num_nonnulls(area_id, store_id) <= 1)),
+    constraint role_grant_end CHECK (((revoked_at IS NULL) = (revoked_by IS NULL))),
+    constraint role_grant_merchant_id_area_id_fkey FOREIGN KEY (merchant_id, area_id) REFERENCES area(merchant_id, area_id),
+    constraint role_grant_merchant_id_store_id_fkey FOREIGN KEY (merchant_id, store_id) REFERENCES store(merchant_id, store_id),
+    constraint role_grant_merchant_id_user_id_fkey FOREIGN KEY (merchant_id, user_id) REFERENCES user_account(merchant_id, user_id)
+);
+CREATE UNIQUE INDEX role_grant_now ON public.role_grant USING btree (merchant_id, user_id, role, area_id, store_id) NULLS NOT DISTINCT WHERE (revoked_at IS NULL);
+alter table role_grant enable row level security;
+alter table role_grant force row level security;
+create policy tenant on role_grant as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on role_grant to kafang_app;
+grant update (revoked_at, revoked_by) on role_grant to kafang_app;
+
 create table schema_migration (
     kind text not null,
     name text not null,
@@ -740,6 +874,22 @@ alter table segment force row level security;
 create policy tenant on segment as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant select on segment to kafang_app;
 
+create table sign_in_guard (
+    merchant_id text collate "C" not null,
+    subject bytea not null,
+    failures integer not null,
+    failed_at timestamp with time zone not null,
+    blocked_until timestamp with time zone not null,
+    constraint sign_in_guard_pkey PRIMARY KEY (merchant_id, subject),
+    constraint sign_in_guard_failures_check CHECK ((failures >= 0)),
+    constraint sign_in_guard_subject_check CHECK ((octet_length(subject) = 32)),
+    constraint sign_in_guard_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
+) with (fillfactor=80);
+alter table sign_in_guard enable row level security;
+alter table sign_in_guard force row level security;
+create policy tenant on sign_in_guard as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select, update on sign_in_guard to kafang_app;
+
 create table store (
     merchant_id text collate "C" not null,
     store_id text collate "C" not null,
@@ -750,10 +900,13 @@ create table store (
     status text not null default 'active'::text,
     created_at timestamp with time zone not null,
     closed_through date,
+    code text collate "C",
+    contract text[],
     constraint store_pkey PRIMARY KEY (merchant_id, store_id),
     constraint store_status_check CHECK ((status = ANY (ARRAY['active'::text, 'closed'::text]))),
     constraint store_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
 );
+CREATE UNIQUE INDEX store_code ON public.store USING btree (merchant_id, code);
 alter table store enable row level security;
 alter table store force row level security;
 create policy tenant on store as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
@@ -807,6 +960,77 @@ alter table unsequenced force row level security;
 create policy operator_list on unsequenced as permissive for select to owner using (true);
 create policy tenant on unsequenced as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on unsequenced to kafang_app;
+
+create table user_account (
+    merchant_id text collate "C" not null,
+    user_id text collate "C" not null,
+    email_index bytea not null,
+    masked_email text not null,
+    status text not null,
+    password_hash text,
+    totp_sealed bytea,
+    totp_since timestamp with time zone,
+    totp_step bigint,
+    version integer not null default 1,
+    created_at timestamp with time zone not null,
+    constraint user_account_pkey PRIMARY KEY (merchant_id, user_id),
+    constraint user_account_email UNIQUE (merchant_id, email_index),
+    constraint user_account_email_index_check CHECK ((octet_length(email_index) = 32)),
+    constraint user_account_has_password CHECK (((status <> 'active'::text) OR (password_hash IS NOT NULL))),
+    constraint user_account_status_check CHECK ((status = ANY (ARRAY['invited'::text, 'active'::text, 'disabled'::text]))),
+    constraint user_account_totp CHECK (((totp_sealed IS NOT NULL) OR ((totp_since IS NULL) AND (totp_step IS NULL)))),
+    constraint user_account_version_check CHECK ((version > 0)),
+    constraint user_account_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
+);
+alter table user_account enable row level security;
+alter table user_account force row level security;
+create policy tenant on user_account as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on user_account to kafang_app;
+grant update (status, password_hash, totp_sealed, totp_since, totp_step, version) on user_account to kafang_app;
+
+create table user_session (
+    merchant_id text collate "C" not null,
+    session_id text collate "C" not null,
+    user_id text collate "C" not null,
+    secret_hash bytea not null,
+    second_factor boolean not null,
+    address text,
+    device text,
+    created_at timestamp with time zone not null,
+    last_used_at timestamp with time zone not null,
+    expires_at timestamp with time zone not null,
+    ended_at timestamp with time zone,
+    constraint user_session_pkey PRIMARY KEY (merchant_id, session_id),
+    constraint user_session_secret UNIQUE (merchant_id, secret_hash),
+    constraint user_session_secret_hash_check CHECK ((octet_length(secret_hash) = 32)),
+    constraint user_session_merchant_id_user_id_fkey FOREIGN KEY (merchant_id, user_id) REFERENCES user_account(merchant_id, user_id)
+);
+CREATE INDEX user_session_open ON public.user_session USING btree (merchant_id, user_id) WHERE (ended_at IS NULL);
+alter table user_session enable row level security;
+alter table user_session force row level security;
+create policy tenant on user_session as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on user_session to kafang_app;
+grant update (last_used_at, ended_at) on user_session to kafang_app;
+
+create table user_ticket (
+    merchant_id text collate "C" not null,
+    secret_hash bytea not null,
+    user_id text collate "C" not null,
+    kind text not null,
+    created_at timestamp with time zone not null,
+    expires_at timestamp with time zone,
+    used_at timestamp with time zone,
+    constraint user_ticket_pkey PRIMARY KEY (merchant_id, secret_hash),
+    constraint user_ticket_kind_check CHECK ((kind = ANY (ARRAY['invitation'::text, 'reset'::text, 'recovery_code'::text]))),
+    constraint user_ticket_secret_hash_check CHECK ((octet_length(secret_hash) = 32)),
+    constraint user_ticket_merchant_id_user_id_fkey FOREIGN KEY (merchant_id, user_id) REFERENCES user_account(merchant_id, user_id)
+);
+CREATE INDEX user_ticket_open ON public.user_ticket USING btree (merchant_id, user_id) WHERE (used_at IS NULL);
+alter table user_ticket enable row level security;
+alter table user_ticket force row level security;
+create policy tenant on user_ticket as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on user_ticket to kafang_app;
+grant update (used_at) on user_ticket to kafang_app;
 
 CREATE OR REPLACE FUNCTION public.audit_v1(p_merchant text, p_id text, p_action text, p_object text, p_actor_kind text, p_actor text, p_session text, p_address text, p_request text, p_reason text, p_before jsonb, p_after jsonb)
  RETURNS bigint
@@ -962,6 +1186,25 @@ begin
 end
 $procedure$;
 grant execute on routine post_many_v1(post_arguments_v1[],post_result_v1[]) to kafang_app;
+
+CREATE OR REPLACE PROCEDURE public.post_many_v2(IN p_posts post_arguments_v2[], INOUT p_results post_result_v1[])
+ LANGUAGE plpgsql
+AS $procedure$
+declare
+  p post_arguments_v2;
+  v_missed integer[];
+begin
+  p_results := '{}';
+  foreach p in array p_posts loop
+    v_missed := post_v2(
+      p.merchant_id, p.guards, p.keys, p.card_inserts, p.cards, p.lot_inserts, p.lots, p.operations, p.postings,
+      p.legs, p.redemption_inserts, p.redemptions, p.counters);
+    commit;
+    p_results := p_results || row(v_missed)::post_result_v1;
+  end loop;
+end
+$procedure$;
+grant execute on routine post_many_v2(post_arguments_v2[],post_result_v1[]) to kafang_app;
 
 CREATE OR REPLACE FUNCTION public.post_v1(p_merchant text, p_guards guard_v1[], p_keys key_v1[], p_card_inserts card_insert_v1[], p_cards card_image_v1[], p_lot_inserts lot_insert_v1[], p_lots lot_image_v1[], p_operations operation_v1[], p_postings posting_v1[], p_legs leg_v1[], p_redemption_inserts redemption_insert_v1[], p_redemptions redemption_image_v1[], p_counters counter_delta_v1[])
  RETURNS integer[]
@@ -1123,6 +1366,185 @@ end
 $function$;
 grant execute on routine post_v1(text,guard_v1[],key_v1[],card_insert_v1[],card_image_v1[],lot_insert_v1[],lot_image_v1[],operation_v1[],posting_v1[],leg_v1[],redemption_insert_v1[],redemption_image_v1[],counter_delta_v1[]) to kafang_app;
 
+CREATE OR REPLACE FUNCTION public.post_v2(p_merchant text, p_guards guard_v1[], p_keys key_v1[], p_card_inserts card_insert_v1[], p_cards card_image_v1[], p_lot_inserts lot_insert_v1[], p_lots lot_image_v1[], p_operations operation_v2[], p_postings posting_v1[], p_legs leg_v1[], p_redemption_inserts redemption_insert_v1[], p_redemptions redemption_image_v1[], p_counters counter_delta_v1[])
+ RETURNS integer[]
+ LANGUAGE plpgsql
+AS $function$
+declare
+  v_missed integer[] := '{}';
+  v_held text[];
+  v_rows bigint;
+  v_expected bigint;
+begin
+  perform set_config('kafang.merchant_id', p_merchant, true);
+
+  -- 1. Lock and check. Fewer rows than guards: find the components they belong to, and leave all of their rows out.
+  select coalesce(array_agg(h.id), '{}') into v_held from (
+    select c.card_id as id from card c
+      join unnest(p_guards) g on g.kind = 'card' and g.id = c.card_id and g.version = c.version
+      where c.merchant_id = p_merchant and c.card_id = any (array(select g.id from unnest(p_guards) g))
+      order by c.card_id
+      for no key update of c skip locked) h;
+  if cardinality(p_redemptions) > 0 then
+    select v_held || coalesce(array_agg(h.id), '{}') into v_held from (
+      select r.redemption_id as id from redemption r
+        join unnest(p_guards) g on g.kind = 'redemption' and g.id = r.redemption_id and g.version = r.version
+        where r.merchant_id = p_merchant and r.redemption_id = any (array(select g.id from unnest(p_guards) g))
+        order by r.redemption_id
+        for no key update of r skip locked) h;
+  end if;
+  if cardinality(v_held) < cardinality(p_guards) then
+    select array_agg(distinct g.component) into v_missed from unnest(p_guards) g where g.id <> all (v_held);
+    p_keys := array(select r from unnest(p_keys) r where r.component <> all (v_missed));
+    p_card_inserts := array(select r from unnest(p_card_inserts) r where r.component <> all (v_missed));
+    p_cards := array(select r from unnest(p_cards) r where r.component <> all (v_missed));
+    p_lot_inserts := array(select r from unnest(p_lot_inserts) r where r.component <> all (v_missed));
+    p_lots := array(select r from unnest(p_lots) r where r.component <> all (v_missed));
+    p_operations := array(select r from unnest(p_operations) r where r.component <> all (v_missed));
+    p_postings := array(select r from unnest(p_postings) r where r.component <> all (v_missed));
+    p_legs := array(select r from unnest(p_legs) r where r.component <> all (v_missed));
+    p_redemption_inserts := array(select r from unnest(p_redemption_inserts) r where r.component <> all (v_missed));
+    p_redemptions := array(select r from unnest(p_redemptions) r where r.component <> all (v_missed));
+    p_counters := array(select r from unnest(p_counters) r where r.component <> all (v_missed));
+  end if;
+
+  -- Nobody closes a day of these stores from here to the commit; the insert below sees what was closed before.
+  perform pg_advisory_xact_lock_shared(s.day) from (
+    select distinct hashtextextended(p_merchant || o.store_id, 0) as day
+      from unnest(p_operations) o where o.store_id is not null order by 1) s;
+
+  -- 2. Keys first of all writes: a taken key fails the batch before anything else is done.
+  insert into idempotency_key
+      (merchant_id, key_hash, fingerprint, outcome, operation_id, http_status, answer, created_at)
+    select p_merchant, k.key_hash, k.fingerprint, k.outcome, k.operation_id, k.http_status, k.answer, k.created_at
+      from unnest(p_keys) k order by k.key_hash;
+
+  -- 3. New cards and lots, then the final images of those that exist.
+  if cardinality(p_card_inserts) > 0 then
+    insert into card (merchant_id, card_id, card_number, template_id, template_version, currency, status, version,
+        principal, bonus, activated_at, expires_at, expires_on, last_operation_at, created_at)
+      select p_merchant, c.card_id, c.card_number, c.template_id, c.template_version, c.currency, c.status, 1,
+          0, 0, c.activated_at, c.expires_at, c.expires_on, c.created_at, c.created_at
+        from unnest(p_card_inserts) c order by c.card_number;
+  end if;
+  update card c
+    set status = i.status, version = i.version, principal = i.principal, bonus = i.bonus, activated_at = i.activated_at,
+        expires_at = i.expires_at, expires_on = i.expires_on, last_operation_at = i.last_operation_at
+    from unnest(p_cards) i
+    where c.merchant_id = p_merchant and c.card_id = i.card_id
+      and c.card_id = any (array(select g.card_id from unnest(p_cards) g));
+  get diagnostics v_rows = row_count;
+  if v_rows <> cardinality(p_cards) then
+    raise exception 'card images: % of %', v_rows, cardinality(p_cards) using errcode = 'KF003';
+  end if;
+  update lot l
+    set remaining = i.remaining
+    from unnest(p_lots) i
+    where l.merchant_id = p_merchant and l.card_id = i.card_id and l.lot_id = i.lot_id
+      and l.card_id = any (array(select g.card_id from unnest(p_lots) g))
+      and l.remaining = i.remaining_old;
+  get diagnostics v_rows = row_count;
+  if v_rows <> cardinality(p_lots) then
+    raise exception 'lot images: % of %', v_rows, cardinality(p_lots) using errcode = 'KF003';
+  end if;
+  if cardinality(p_lot_inserts) > 0 then
+    insert into lot (merchant_id, card_id, lot_id, account, unit, amount, remaining, expires_at, expires_on,
+        operation_id, created_at)
+      select p_merchant, l.card_id, l.lot_id, l.account, l.unit, l.amount, l.remaining, l.expires_at, l.expires_on,
+          l.operation_id, l.created_at
+        from unnest(p_lot_inserts) l;
+  end if;
+
+  -- 4. The immutable records, parents first.
+  insert into operation (merchant_id, operation_id, kind, status, card_id, target_id, amount, currency, store_id,
+      legal_entity, terminal_id, operator, shift, receipt_no, request_no, business_date, occurred_at, recorded_at,
+      decided_at, decided_version, api_key_id, user_id, session_id, details)
+    select p_merchant, o.operation_id, o.kind, o.status, o.card_id, o.target_id, o.amount, o.currency, o.store_id,
+        o.legal_entity, o.terminal_id, o.operator, o.shift, o.receipt_no, o.request_no, o.business_date, o.occurred_at,
+        o.recorded_at, o.decided_at, o.decided_version, o.api_key_id, o.user_id, o.session_id, o.details
+      from unnest(p_operations) o
+      where not exists (
+        select from store s
+        where s.merchant_id = p_merchant and s.store_id = o.store_id and s.closed_through >= o.business_date);
+  get diagnostics v_rows = row_count;
+  if v_rows <> cardinality(p_operations) then
+    raise exception 'a business date is closed' using errcode = 'KF005';
+  end if;
+  if cardinality(p_redemption_inserts) > 0 then
+    insert into redemption (merchant_id, redemption_id, card_id, store_id, request_no, status, version, currency,
+        amount, refunded, lines, refunded_lines)
+      select p_merchant, r.redemption_id, r.card_id, r.store_id, r.request_no, r.status, r.version, r.currency,
+          r.amount, r.refunded, r.lines, r.refunded_lines
+        from unnest(p_redemption_inserts) r order by r.store_id, r.request_no;
+  end if;
+  insert into posting (merchant_id, operation_id, posting_no, from_account, to_account, unit, amount, card_id, lot_id,
+      legal_entity)
+    select p_merchant, p.operation_id, p.posting_no, p.from_account, p.to_account, p.unit, p.amount, p.card_id,
+        p.lot_id, p.legal_entity
+      from unnest(p_postings) p;
+  insert into leg (merchant_id, card_id, version, operation_id, status, principal_delta, bonus_delta, principal, bonus)
+    select p_merchant, g.card_id, g.version, g.operation_id, g.status, g.principal_delta, g.bonus_delta, g.principal,
+        g.bonus
+      from unnest(p_legs) g;
+
+  -- 5. Refunds change their redemption.
+  if cardinality(p_redemptions) > 0 then
+    update redemption r
+      set status = i.status, version = i.version, refunded = i.refunded, refunded_lines = i.refunded_lines
+      from unnest(p_redemptions) i
+      where r.merchant_id = p_merchant and r.redemption_id = i.redemption_id and r.version = i.version_old
+        and r.redemption_id = any (array(select g.redemption_id from unnest(p_redemptions) g));
+    get diagnostics v_rows = row_count;
+    if v_rows <> cardinality(p_redemptions) then
+      raise exception 'redemption images: % of %', v_rows, cardinality(p_redemptions) using errcode = 'KF003';
+    end if;
+  end if;
+
+  -- 6. Shared counters: one summed delta each, never past the cap.
+  if cardinality(p_counters) > 0 then
+    update template_counter t
+      set used = t.used + d.delta
+      from (select x.template_id, x.counter, sum(x.delta)::bigint as delta
+              from unnest(p_counters) x
+              group by x.template_id, x.counter order by x.template_id, x.counter) d
+      where t.merchant_id = p_merchant and t.template_id = d.template_id and t.counter = d.counter
+        and (t.cap is null or t.used + d.delta <= t.cap);
+    get diagnostics v_rows = row_count;
+    select count(*) into v_expected from (select distinct x.template_id, x.counter from unnest(p_counters) x) d;
+    if v_rows <> v_expected then
+      raise exception 'a counter would pass its cap' using errcode = 'KF004';
+    end if;
+  end if;
+
+  -- 7. To be numbered once it is committed. The post's number is taken here, while it holds its cards.
+  if cardinality(p_operations) > 0 then
+    insert into unsequenced (merchant_id, operations)
+      values (p_merchant, array(select o.operation_id from unnest(p_operations) o));
+  end if;
+  return v_missed;
+end
+$function$;
+grant execute on routine post_v2(text,guard_v1[],key_v1[],card_insert_v1[],card_image_v1[],lot_insert_v1[],lot_image_v1[],operation_v2[],posting_v1[],leg_v1[],redemption_insert_v1[],redemption_image_v1[],counter_delta_v1[]) to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.reach_v1(p_merchant text, p_area text)
+ RETURNS text[]
+ LANGUAGE sql
+ STABLE
+AS $function$
+  with recursive inside as (
+    select p_area collate "C" as area_id
+    union
+    select p.area_id from inside i
+      join placement p on p.merchant_id = p_merchant and p.parent_id = i.area_id and p.until is null
+      where p.area_id is not null
+  )
+  select coalesce(array_agg(p.store_id order by p.store_id), '{}')
+    from inside i
+    join placement p on p.merchant_id = p_merchant and p.parent_id = i.area_id and p.until is null
+    where p.store_id is not null
+$function$;
+grant execute on routine reach_v1(text,text) to kafang_app;
+
 CREATE OR REPLACE FUNCTION public.read_many_v1(p_reads read_arguments_v1[])
  RETURNS SETOF read_result_v1
  LANGUAGE plpgsql
@@ -1168,7 +1590,7 @@ begin
 
   if cardinality(p_operations) > 0 then
     select
-      array(select row(o.operation_id, o.kind, o.status, o.card_id, o.store_id, o.amount, o.api_key_id,
+      array(select row(o.operation_id, o.kind, o.status, o.card_id, o.store_id, o.amount, coalesce(o.api_key_id, o.user_id),
               (select u.operation_id from operation u where u.merchant_id = p_merchant and u.target_id = o.operation_id
                  and u.status = 'accepted' and u.kind = 'reversal' limit 1))::operation_row_v1
             from operation o where o.merchant_id = p_merchant and o.operation_id = any (p_operations)),
@@ -1302,6 +1724,46 @@ begin
 end
 $function$;
 grant execute on routine terms_v2(text,bytea[],text[],text[],integer[]) to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.terms_v3(p_merchant text, p_hashes bytea[], p_stores text[], p_templates text[], p_versions integer[], OUT merchant_id text, OUT mode text, OUT status text, OUT currency text, OUT time_zone text, OUT epoch bigint, OUT test_now timestamp with time zone, OUT clock timestamp with time zone, OUT credentials credential_row_v2[], OUT sessions session_row_v1[], OUT stores store_row_v2[], OUT templates template_row_v1[])
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform set_config('kafang.merchant_id', p_merchant, true);
+  select m.merchant_id, m.mode, m.status, m.currency, m.time_zone, m.epoch, m.test_now, clock_timestamp(),
+    array(select row(k.api_key_id, k.secret_hash,
+            case when s.contract is null then k.scopes
+              else array(select unnest(k.scopes) intersect select unnest(s.contract)) end,
+            k.store_id, k.expires_at, k.networks)::credential_row_v2
+          from api_key k
+          left join store s on s.merchant_id = p_merchant and s.store_id = k.store_id
+          where k.merchant_id = p_merchant and k.secret_hash = any (p_hashes) and k.status = 'active'),
+    array(select row(u.session_id, u.user_id, u.secret_hash, u.second_factor, u.expires_at,
+            array(select row(g.role, g.area_id is null and g.store_id is null,
+                    case when g.store_id is not null then array[g.store_id]
+                      when g.area_id is not null then reach_v1(p_merchant, g.area_id) end,
+                    s.contract)::grant_row_v1
+                  from role_grant g
+                  left join store s on s.merchant_id = p_merchant and s.store_id = g.store_id
+                  where g.merchant_id = p_merchant and g.user_id = u.user_id and g.revoked_at is null))::session_row_v1
+          from user_session u
+          join user_account a on a.merchant_id = p_merchant and a.user_id = u.user_id and a.status = 'active'
+          where u.merchant_id = p_merchant and u.secret_hash = any (p_hashes) and u.ended_at is null),
+    array(select row(s.store_id, s.legal_entity, s.time_zone, s.day_cutoff, s.status, s.closed_through)::store_row_v2
+          from store s where s.merchant_id = p_merchant and s.store_id = any (p_stores)),
+    array(select row(v.template_id, w.version, v.version, v.rules::text)::template_row_v1
+          from unnest(p_templates, p_versions) w (template_id, version)
+          join template_version v on v.merchant_id = p_merchant and v.template_id = w.template_id
+            and v.version = case when w.version > 0 then w.version else (
+              select max(x.version) from template_version x
+              where x.merchant_id = p_merchant and x.template_id = w.template_id) end)
+    into merchant_id, mode, status, currency, time_zone, epoch, test_now, clock, credentials, sessions, stores,
+      templates
+    from merchant m where m.merchant_id = p_merchant;
+end
+$function$;
+grant execute on routine terms_v3(text,bytea[],text[],text[],integer[]) to kafang_app;
 
 CREATE OR REPLACE FUNCTION public.unsequenced_merchants_v1(p_all boolean, OUT merchants text[], OUT since timestamp with time zone)
  RETURNS record

@@ -1,9 +1,13 @@
 """API keys as rows; the text of a key is never one."""
 
+from datetime import datetime
+
 from msgspec import Struct
 
+from schemas.api_keys import ApiKey
 from service.kernel import database
 from service.kernel.sql import SQL
+from service.ledger.reading import Reading
 
 
 class KeyCreated(Struct):
@@ -41,11 +45,51 @@ async def insert(
     secret_hash: bytes,
     scopes: list[str],
     store_id: str | None,
+    expires_at: datetime | None = None,
+    networks: list[str] | None = None,
+    created_by: str | None = None,
 ) -> None:
     """The key's row."""
     await connection.execute(
-        SQL["api_keys.insert"], merchant_id, api_key_id, name, secret_hash, scopes, store_id
+        SQL["api_keys.insert"],
+        merchant_id,
+        api_key_id,
+        name,
+        secret_hash,
+        scopes,
+        store_id,
+        expires_at,
+        networks,
+        created_by,
     )
+
+
+async def page(
+    tenant: Reading, before: str, limit: int, api_key_id: str | None = None
+) -> list[ApiKey]:
+    """Keys older than one, newest first, or the one that is named."""
+    return await database.many(
+        tenant.connection,
+        "api_keys.page",
+        ApiKey,
+        tenant.merchant.merchant_id,
+        before,
+        api_key_id,
+        limit,
+    )
+
+
+async def shorten(tenant: Reading, api_key_id: str, good_for_s: float) -> bool:
+    """Whether it was good still; from now on it is so for as long, at most."""
+    done = await tenant.connection.fetchval(
+        SQL["api_keys.shorten"], tenant.merchant.merchant_id, api_key_id, good_for_s
+    )
+    return done is not None
+
+
+async def raise_epoch(connection: database.Connection, merchant_id: str) -> None:
+    """Whoever remembers the tenant's credentials reads them again."""
+    await connection.fetchval(SQL["api_keys.raise_epoch"], merchant_id)
 
 
 async def refresh(

@@ -12,9 +12,9 @@ from schemas.audit import Action, Actor, AuditEntryList
 from schemas.common import Id
 from service.audit import store
 from service.kernel import database
-from service.kernel.http import Answer, Call, json_answer
 from service.kernel.ids import new_id
 from service.kernel.paging import decode_cursor, page
+from service.kernel.routes import Answer, Call, Guest, json_answer
 from service.ledger.reading import Reading, reading
 
 AFTER_ALL = "aud_~"  # sorts after every id
@@ -25,7 +25,9 @@ def actor_of(call: Call) -> Actor:
     credential = call.credential
     if credential.member_id is not None:
         return Actor("member", credential.member_id, None)
-    return Actor("api_key", credential.api_key_id, None)
+    if credential.user_id is not None:
+        return Actor("user", credential.user_id, credential.session_id)
+    return Actor("api_key", credential.actor_id, None)
 
 
 async def record(
@@ -58,6 +60,30 @@ async def record(
     )
 
 
+async def record_guest(
+    guest: Guest,
+    connection: database.Connection,
+    merchant_id: str,
+    action: Action,
+    user_id: str,
+    session_id: str | None = None,
+) -> None:
+    """Write down what somebody does who has just shown who they are."""
+    await store.append(
+        connection,
+        merchant_id,
+        new_id("aud"),
+        action,
+        session_id or user_id,
+        Actor("user", user_id, session_id),
+        guest.address,
+        guest.request_id,
+        None,
+        None,
+        None,
+    )
+
+
 async def record_operator(
     connection: database.Connection,
     merchant_id: str,
@@ -67,7 +93,7 @@ async def record_operator(
     after: Any = None,
 ) -> None:
     """Write down what is changed on the command line, in the transaction that changes it."""
-    actor = Actor("operator", _account(), None)
+    actor = Actor("operator", account(), None)
     entry_id = new_id("aud")
     await store.append(
         connection, merchant_id, entry_id, action, object_id, actor, None, None, None, None, after
@@ -85,8 +111,8 @@ async def browse(call: Call, _: None) -> Answer:
     return json_answer(200, AuditEntryList(*page(found, query.limit, lambda entry: entry.id)))
 
 
-def _account() -> str:
-    """The account on the host; a container's user may have no name."""
+def account() -> str:
+    """Who runs the system: the account on the host; a container's user may have no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -2,8 +2,9 @@
 
 from schemas.audit import Action, ActorId, AuditEntryList, ObjectId
 from service.audit import operations
-from service.kernel.http import Route, handler
+from service.kernel.http import handler
 from service.kernel.paging import Paging
+from service.kernel.routes import Route
 
 
 class EntryQuery(Paging, forbid_unknown_fields=True):

@@ -7,10 +7,10 @@ from msgspec import Meta
 
 from schemas.cards import CardAction, CardCreate, CardLookup, Statement
 from service.cards import store
-from service.kernel.http import Answer, Call, json_answer, object_id
 from service.kernel.ids import is_id, new_id
 from service.kernel.paging import decode_cursor, page
 from service.kernel.problems import NOT_FOUND, UNAVAILABLE, ProblemError
+from service.kernel.routes import Answer, Call, json_answer, object_id
 from service.ledger import answers, door
 from service.ledger.commands import Activate, Freeze, Intent, Issue, Unfreeze
 from service.ledger.decisions.movement import effective_status
@@ -46,7 +46,7 @@ async def issue(call: Call, body: CardCreate) -> Answer:
                 body,
                 Issue(body.template_id, new_id("crd"), number, body.activate),
                 number,
-                call.credential.store_id,
+                call.credential.only_store(call.scope),
             )
         except NumberTakenError:
             continue
@@ -110,4 +110,4 @@ async def found(tenant: Reading, card_id: str) -> Card:
 
 async def _act(call: Call, body: CardAction, intent: Intent) -> Answer:
     number, _ = await door.locate(call, "ledger.locate_card", object_id(call, "card_id", "crd"))
-    return await door.perform(call, body, intent, number, call.credential.store_id)
+    return await door.perform(call, body, intent, number, call.credential.only_store(call.scope))

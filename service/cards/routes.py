@@ -12,9 +12,10 @@ from schemas.cards import (
 from schemas.common import EXAMPLE_NUMBER
 from service.cards import operations
 from service.kernel import problems
-from service.kernel.http import Route, handler
+from service.kernel.http import handler
 from service.kernel.ids import example_id
 from service.kernel.paging import Paging
+from service.kernel.routes import Route
 from service.ledger import reasons
 
 WRITE_ERRORS = (

@@ -16,7 +16,6 @@ from service.audit import operations as audit
 from service.days import store
 from service.days.store import Place
 from service.kernel import database
-from service.kernel.http import Answer, Call, json_answer, object_id
 from service.kernel.problems import (
     NOT_FOUND,
     UNAVAILABLE,
@@ -25,6 +24,7 @@ from service.kernel.problems import (
     define,
     define_reason,
 )
+from service.kernel.routes import Answer, Call, json_answer, object_id
 from service.kernel.turns import in_turn
 from service.ledger.reading import Reading, active_tenant_of, reading
 from service.ledger.reasons import STORE_NOT_ALLOWED
@@ -173,7 +173,7 @@ async def _days(call: Call, tenant: Reading) -> _Days:
 def _named(call: Call) -> tuple[str, date]:
     """Store and day of the path; 404 for what can't be either, 403 for another store's till."""
     store_id, text = object_id(call, "store_id", "sto"), call.path["business_date"]
-    if not call.credential.acts_for(store_id):
+    if not call.credential.acts_for(call.scope, store_id):
         raise ProblemError(STORE_NOT_ALLOWED)
     try:
         day = date.fromisoformat(text)

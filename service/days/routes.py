@@ -4,8 +4,9 @@ from msgspec import Struct
 
 from schemas.days import Day, DayBy, DayClose, DayReopen
 from service.days import operations
-from service.kernel.http import Route, handler
+from service.kernel.http import handler
 from service.kernel.ids import example_id
+from service.kernel.routes import Route
 from service.ledger import reasons
 
 PATH = "/v1/stores/{store_id}/days/{business_date}"

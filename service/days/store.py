@@ -38,7 +38,7 @@ class _Change(Struct):
     action: Literal["close", "reopen"]
     reason: str | None
     changed_at: datetime
-    api_key_id: str
+    changed_by: str
     totals: str | None
 
 
@@ -83,7 +83,7 @@ async def changes(tenant: Reading, store_id: str, day: date) -> list[DayChange]:
     for row in rows:
         totals = msgspec.json.decode(row.totals or "[]", type=list[DayLine])
         change = DayChange(
-            row.change_no, row.action, row.reason, row.changed_at, row.api_key_id, totals, []
+            row.change_no, row.action, row.reason, row.changed_at, row.changed_by, totals, []
         )
         if row.action == "close":
             change.corrections = [] if booked is None else days.added(totals, booked)
@@ -116,6 +116,6 @@ async def note(
         "reopen" if totals is None else "close",
         reason,
         tenant.now,
-        credential.api_key_id,
+        credential.actor_id,
         None if totals is None else msgspec.json.encode(totals).decode("utf-8"),
     )

@@ -11,7 +11,7 @@ from string import Template
 from markdown_it import MarkdownIt
 
 from schemas.error_codes import ErrorCode, ErrorCodeList, Text
-from service.kernel.http import Answer
+from service.kernel.routes import Answer
 
 CONTRACT = "/docs/openapi.json"
 # Where the guides, as they are written, find the service.
@@ -23,6 +23,7 @@ GUIDES = {
     "pos": "Quick start: till",
     "mini-program": "Quick start: mini-program",
     "erp": "Quick start: ERP",
+    "people": "Quick start: people",
     "record": "A card's record",
     "idempotency": "Retries and time-outs",
     "money": "Money",

@@ -4,7 +4,8 @@ from functools import partial
 from typing import Any
 
 from service.docs import pages
-from service.kernel.http import Answer, open_handler, open_route
+from service.kernel.http import open_handler
+from service.kernel.routes import Answer, open_route
 
 
 async def _show(path: str, state: Any) -> Answer:

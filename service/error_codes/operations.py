@@ -10,8 +10,8 @@ from importlib.resources import files
 from typing import Any
 
 from schemas.error_codes import ErrorCode, ErrorCodeList, ReasonCode, Text
-from service.kernel.http import Route, errors_of
 from service.kernel.problems import CODES, REASONS, Code
+from service.kernel.routes import Route, errors_of
 
 
 def listed(routes: Sequence[Route]) -> ErrorCodeList:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from schemas.error_codes import ErrorCodeList
-from service.kernel.http import Answer, open_handler, open_route
+from service.kernel.http import open_handler
+from service.kernel.routes import Answer, open_route
 
 LIST = open_route(
     "/v1/error-codes",

@@ -6,8 +6,8 @@ from schemas.common import Total
 from schemas.events import Event, EventCard, EventChange, EventList, EventOperation
 from service.events import store
 from service.events.store import Row
-from service.kernel.http import Answer, Call, json_answer
 from service.kernel.ids import base32
+from service.kernel.routes import Answer, Call, json_answer
 from service.ledger.reading import reading
 
 

@@ -6,7 +6,8 @@ from msgspec import Meta, Struct
 
 from schemas.events import CardOnly, EventList, Seq, StoreOnly
 from service.events import operations
-from service.kernel.http import Route, handler
+from service.kernel.http import handler
+from service.kernel.routes import Route
 
 FEED_DEFAULT, FEED_MAX = 200, 1000
 

@@ -1,6 +1,6 @@
 """The sequencer: gives every committed operation its number, and seals it into the chain.
 
-    post_v1 ─► unsequenced ─► sequence_v1 ─► segment ─► GET /v1/events
+    post_v2 ─► unsequenced ─► sequence_v1 ─► segment ─► GET /v1/events
                                        └──► chain_head ─► anchors
 
 One process of all does it, whoever has the lock; when it ends, another one has it within a second.

@@ -5,7 +5,9 @@ ours the n-th from the end was added by the outermost; whatever stands before it
 claims, and counts for nothing (THREAT-T8).
 """
 
-from ipaddress import ip_address
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 
 def address_of(peer: str | None, forwarded: bytes, proxies: int) -> str | None:
@@ -22,3 +24,19 @@ def address_of(peer: str | None, forwarded: bytes, proxies: int) -> str | None:
         return str(ip_address(claimed[-proxies].strip()))
     except ValueError:
         return None
+
+
+def is_inside(address: str | None, networks: Iterable[str]) -> bool:
+    """Whether an address is in one of these networks; one that isn't known is in none."""
+    if address is None:
+        return False
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    return any(found in _network(text) for text in networks)
+
+
+@lru_cache(4096)
+def _network(text: str) -> IPv4Network | IPv6Network:
+    return ip_network(text)

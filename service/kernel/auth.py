@@ -1,28 +1,42 @@
 """Who calls: the credential behind a request, and what it may do."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from msgspec import Struct
 
 from schemas.problems import Reason
+from service.kernel.address import is_inside
+from service.kernel.permissions import PERMISSIONS
 from service.kernel.problems import (
     FORBIDDEN,
+    NETWORK_NOT_ALLOWED,
     NOT_FOR_MEMBERS,
+    PEOPLE_ONLY,
+    PERMISSION_MISSING,
     SCOPE_MISSING,
+    SECOND_FACTOR_REQUIRED,
     ProblemError,
     because,
 )
 
+NOWHERE: Mapping[str, frozenset[str]] = MappingProxyType({})
+
 
 class Credential(Struct, frozen=True):
-    """An API key as read at the tenant's `epoch`, or a member's token issued with it.
+    """As read at the tenant's `epoch`: an API key, a token issued with one, or a user's session.
 
     `store_id` binds a till's key to its store; None is the merchant's own key. With a `member_id`
     it is a token: it carries no scope of its key's, and is good under `token_generation` alone.
+    With a `user_id` it is a session: `scopes` are what that person may do anywhere, and `stores`
+    holds for each that isn't meant for the whole merchant the stores it is meant for; `withheld`
+    is what they could do had they signed in with a second factor. `networks` is from where an API
+    key may be used; None is anywhere.
     """
 
     merchant_id: str
-    api_key_id: str
+    api_key_id: str | None
     secret_hash: bytes
     scopes: frozenset[str]
     store_id: str | None
@@ -30,10 +44,39 @@ class Credential(Struct, frozen=True):
     epoch: int
     member_id: str | None = None
     token_generation: int = 0
+    user_id: str | None = None
+    session_id: str | None = None
+    stores: Mapping[str, frozenset[str]] = NOWHERE
+    withheld: frozenset[str] = frozenset()
+    second_factor: bool = False
+    networks: tuple[str, ...] | None = None
 
-    def acts_for(self, store_id: str | None) -> bool:
-        """Whether it may act for this store: a till's key may for its own only, a member never."""
-        return self.member_id is None and self.store_id in (None, store_id)
+    @property
+    def actor_id(self) -> str:
+        """Who acts: the user, or else the API key."""
+        actor = self.user_id or self.api_key_id
+        assert actor is not None
+        return actor
+
+    def only_store(self, scope: str) -> str | None:
+        """The store it does this for where none is named; None: it must be named, or is of none.
+
+        A till's own, and that of a person who may do it at one store alone.
+        """
+        stores = self.stores.get(scope, frozenset())
+        return next(iter(stores)) if len(stores) == 1 else self.store_id
+
+    def acts_for(self, scope: str, store_id: str | None) -> bool:
+        """Whether it may do this for a store; None is the merchant's own office.
+
+        A till's key may for its own store only, a person for those they were given, a member never.
+        """
+        if self.member_id is not None:
+            return False
+        if self.user_id is not None:
+            stores = self.stores.get(scope)
+            return scope in self.scopes and (stores is None or store_id in stores)
+        return self.store_id in (None, store_id)
 
 
 def closed_to_members() -> ProblemError:
@@ -42,11 +85,24 @@ def closed_to_members() -> ProblemError:
 
 
 def require_scope(credential: Credential, scope: str) -> None:
-    """Raise 403 unless the API key carries the scope."""
+    """Raise 403 unless the credential carries the scope."""
     if scope not in credential.scopes:
-        raise ProblemError(FORBIDDEN, reasons=[scope_missing(scope)])
+        raise ProblemError(FORBIDDEN, reasons=[scope_missing(credential, scope)])
 
 
-def scope_missing(scope: str) -> Reason:
-    """Why a key may not: it lacks this scope."""
-    return because(SCOPE_MISSING, f"The key lacks the scope {scope}.", allowed=[scope])
+def require_network(credential: Credential, address: str | None) -> None:
+    """Raise 403 where an API key is used from where it may not."""
+    if credential.networks is not None and not is_inside(address, credential.networks):
+        raise ProblemError(FORBIDDEN, reasons=[because(NETWORK_NOT_ALLOWED)])
+
+
+def scope_missing(credential: Credential, scope: str) -> Reason:
+    """Why it may not: what it lacks, and for a person how to get it."""
+    if credential.user_id is None:
+        if "keys" not in PERMISSIONS[scope].of:
+            return because(PEOPLE_ONLY)
+        return because(SCOPE_MISSING, f"The key lacks the scope {scope}.", allowed=[scope])
+    if scope in credential.withheld:
+        return because(SECOND_FACTOR_REQUIRED, allowed=[scope])
+    text = f"You lack the permission {scope}: none of your roles has it."
+    return because(PERMISSION_MISSING, text, allowed=[scope])

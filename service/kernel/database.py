@@ -42,7 +42,7 @@ LOST = (
 # (rule 13).
 WRITER_SETTINGS = {
     "application_name": "kafang-writer",
-    # post_v1 looks again after it waited: on a snapshot of its own for each statement.
+    # post_v2 looks again after it waited: on a snapshot of its own for each statement.
     "default_transaction_isolation": "read committed",
     "jit": "off",
     "enable_seqscan": "off",

@@ -12,136 +12,41 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from time import perf_counter
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
-import msgspec
 from litestar import HttpMethod, Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.handlers import route as litestar_route
 from litestar.types import ASGIApp, Receive, Scope
-from msgspec import Struct
 
 from service.kernel import logs, metrics, problems, tracing, validation
 from service.kernel.address import address_of
-from service.kernel.auth import Credential, closed_to_members, require_scope
+from service.kernel.auth import Credential, closed_to_members, require_network, require_scope
 from service.kernel.errors import Effect, error_reply
-from service.kernel.ids import is_id
-from service.kernel.problems import Code, ProblemError, because
+from service.kernel.permissions import PERMISSIONS
+from service.kernel.problems import ProblemError, because
 from service.kernel.replies import JSON, Reply, reply, request_id_of
+from service.kernel.routes import Answer, Call, Guest, Route
 
 BODY_MAX_BYTES = 2**20
 REPLAYED = {"Idempotent-Replayed": "true"}
 KEY_LENGTH = range(8, 129)
+DEVICE_MAX = 200
 # In a request's scope (kernel/gate.py): when it must be answered, by the loop's clock; when it
 # came, by perf_counter; the credential it showed, if this worker knew it.
 DUE, ARRIVED, KNOWN = "kafang.due", "kafang.arrived", "kafang.known"
 
-
-class Answer(NamedTuple):
-    """What goes back: status, exact bytes, and whether they are a replay of an earlier answer.
-
-    `headers` are those the route declares as its own.
-    """
-
-    status: int
-    body: bytes
-    replayed: bool = False
-    media_type: str = JSON
-    headers: Mapping[str, str] = MappingProxyType({})
-
-
-class Call(Struct):
-    """One authenticated request, as an operation sees it; `state` is the application's."""
-
-    state: Any
-    credential: Credential
-    request_id: str
-    route: str
-    scope: str
-    path: Mapping[str, str]
-    idempotency_key: str
-    query: Any
-    trace: tracing.Trace | None = None
-    # Where the request came from (kernel/address.py).
-    address: str | None = None
-
-
-class Route(Struct, frozen=True):
-    """A declared route: what it takes, what it can answer, and the words for who integrates it.
-
-    An empty `scope` means that no credential is needed: see `open_handler`. With `for_members` a
-    member's token is taken too, and the operation shows it what is the member's own; else it is
-    refused. `safe` is a POST that changes nothing, as every GET. `slow` is what has bounds of its
-    own instead of the time limit that all else is answered within. `media_type` is that of a
-    success; `also` are the others it may have when it is asked for, each with what it holds.
-    `answer_headers` names the headers of its own that a success may have, which
-    `kernel/openapi.py` describes.
-    """
-
-    method: Literal["GET", "POST"]
-    path: str
-    operation_id: str
-    summary: str
-    description: str
-    tag: str
-    scope: str
-    answers: dict[int, Any]
-    errors: tuple[Code, ...]
-    body: Any = None
-    query: Any = None
-    idempotent: bool = False
-    safe: bool = False
-    slow: bool = False
-    for_members: bool = False
-    media_type: str = JSON
-    also: Mapping[str, Any] = {}
-    answer_headers: tuple[str, ...] = ()
-    example_path: Mapping[str, str] = {}
-    example_body: Any = None
-    example_answer: Any = None
-
-
-COMMON_ERRORS = (problems.INTERNAL_ERROR, problems.UNAVAILABLE)
-# INVALID_REQUEST too: a query parameter that a route doesn't know is refused.
-CREDENTIAL_ERRORS = (
-    problems.OVERLOADED,
-    problems.UNAUTHENTICATED,
-    problems.FORBIDDEN,
-    problems.INVALID_REQUEST,
-)
-BODY_ERRORS = (
-    problems.MALFORMED_JSON,
-    problems.INVALID_REQUEST,
-    problems.PAYLOAD_TOO_LARGE,
-    problems.UNSUPPORTED_MEDIA_TYPE,
-)
-KEY_ERRORS = (problems.KEY_REQUIRED, problems.KEY_INVALID, problems.OUTCOME_UNKNOWN)
-
 Operation = Callable[[Call, Any], Awaitable[Answer]]
+GuestOperation = Callable[[Guest, Any], Awaitable[Answer]]
 OpenOperation = Callable[[Any], Awaitable[Answer]]
 Serve = Callable[[Scope, Receive], Awaitable[Reply]]
 
 
-def errors_of(declared: Route) -> tuple[Code, ...]:
-    """Every error the route can give: its own and those of its shape."""
-    codes = COMMON_ERRORS + declared.errors
-    if declared.scope:
-        codes += CREDENTIAL_ERRORS
-    if declared.body is not None:
-        codes += BODY_ERRORS
-    if declared.idempotent:
-        codes += KEY_ERRORS
-    if "{" in declared.path:
-        codes += (problems.NOT_FOUND,)
-    return tuple(dict.fromkeys(codes))
-
-
 def handler(declared: Route, operation: Operation) -> HTTPRouteHandler:
     """The framework's handler for a declared route whose caller shows a credential."""
-    if not declared.scope:
-        raise ValueError(f"{declared.operation_id} has no scope: use open_handler")
+    if declared.scope not in PERMISSIONS:
+        raise ValueError(f"{declared.operation_id}: {declared.scope!r} is no permission")
     if declared.for_members and declared.method != "GET":
         raise ValueError(f"{declared.operation_id} changes something: members only read")
 
@@ -168,35 +73,23 @@ def open_handler(declared: Route, operation: OpenOperation) -> HTTPRouteHandler:
     return _mounted(declared, serve)
 
 
-def open_route(path: str, operation_id: str, summary: str, description: str, shown: Any) -> Route:
-    """The declaration of a GET that needs no credential; `shown` is what its answer holds."""
-    return Route(
-        method="GET",
-        path=path,
-        operation_id=operation_id,
-        tag="Operations",
-        scope="",
-        summary=summary,
-        description=description,
-        answers={200: shown},
-        errors=(),
-    )
+def guest_handler(declared: Route, operation: GuestOperation) -> HTTPRouteHandler:
+    """For a route with which somebody becomes known: there is a body, and no credential."""
+    if declared.scope or declared.body is None or declared.idempotent or declared.query:
+        raise ValueError(f"{declared.operation_id} isn't for guests: use handler")
 
+    async def serve(scope: Scope, receive: Receive) -> Reply:
+        headers = _headers(scope)
+        _require_json(headers)
+        _require_small(headers)
+        body = validation.body(await _body(receive), declared.body)
+        device = headers.get(b"user-agent", b"").decode("latin-1")[:DEVICE_MAX] or None
+        state = scope["litestar_app"].state
+        guest = Guest(state, request_id_of(scope), _address(scope, headers), device)
+        scope["state"]["begun"] = True
+        return _reply(await operation(guest, body), guest.request_id)
 
-def json_answer(status: int, body: Any) -> Answer:
-    """The answer that shows a Struct."""
-    return Answer(status, msgspec.json.encode(body))
-
-
-def object_id(call: Call, name: str, prefix: str = "") -> str:
-    """A path id, with this prefix where only one kind will do.
-
-    One of the wrong form names nothing and is answered like an absent one: 404.
-    """
-    value = call.path[name]
-    if not is_id(prefix, value):
-        raise ProblemError(problems.NOT_FOUND)
-    return value
+    return _mounted(declared, serve)
 
 
 def _mounted(declared: Route, serve: Serve) -> HTTPRouteHandler:
@@ -280,12 +173,12 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
 
 async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> Call:
     """Check all but the body, in the order given on top."""
-    state, client = scope["litestar_app"].state, scope.get("client")
-    forwarded = headers.get(b"x-forwarded-for", b"")
+    state = scope["litestar_app"].state
     request_id = request_id_of(scope)
     known = cast(Mapping[str, Any], scope).get(KNOWN)
     credential = known or await _credential(state, headers)
     scope["state"]["credential"] = credential
+    await state.use(credential)
     call = Call(
         state,
         credential,
@@ -296,8 +189,9 @@ async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> C
         "",
         None,
         scope["state"].get("trace"),
-        address_of(client[0] if client else None, forwarded, state.get("trusted_proxies", 0)),
+        _address(scope, headers),
     )
+    require_network(credential, call.address)
     await _require_allowed(declared, call)
     if declared.body is not None:
         _require_json(headers)
@@ -306,6 +200,11 @@ async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> C
         call.idempotency_key = _idempotency_key(headers)
     call.query = _query(declared, scope["query_string"])
     return call
+
+
+def _address(scope: Scope, headers: dict[bytes, bytes]) -> str | None:
+    proxies, client = scope["litestar_app"].state.get("trusted_proxies", 0), scope.get("client")
+    return address_of(client[0] if client else None, headers.get(b"x-forwarded-for", b""), proxies)
 
 
 async def _credential(state: Any, headers: dict[bytes, bytes]) -> Credential:
@@ -319,10 +218,13 @@ async def _credential(state: Any, headers: dict[bytes, bytes]) -> Credential:
 async def _require_allowed(declared: Route, call: Call) -> None:
     """Raise 403 where the key lacks the scope, and for a member's token unless the route is open.
 
-    One that is good no more is answered 401 here as anywhere: what is closed to it doesn't look.
+    Where people may act is read with each of their requests: what they may do at one store is no
+    hint of another. One that is good no more is answered 401 here as anywhere: what is closed to it
+    doesn't look.
     """
     if call.credential.member_id is None:
-        if declared.scope not in call.credential.scopes:  # it may have been given more meanwhile
+        is_person, lacks = call.credential.user_id, declared.scope not in call.credential.scopes
+        if is_person or lacks:  # it may have been given more meanwhile
             call.credential = await call.state.renew(call.credential)
         require_scope(call.credential, declared.scope)
     elif not declared.for_members:

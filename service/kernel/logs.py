@@ -115,6 +115,7 @@ def log_request(
         request_id=request_id,
         merchant_id=credential.merchant_id if credential else None,
         api_key_id=credential.api_key_id if credential else None,
+        **({"user_id": credential.user_id} if credential and credential.user_id else {}),
         **({"member_id": credential.member_id} if credential and credential.member_id else {}),
         **({"trace_id": trace_id} if trace_id else {}),
         **({"left_out": left_out} if left_out else {}),

@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from schemas.problems import Outcome, Problem
 from service.kernel import problems
-from service.kernel.http import Route, errors_of
 from service.kernel.ids import PATTERN
 from service.kernel.problems import Code, because
+from service.kernel.routes import Route, errors_of
 
 REF = "#/components/schemas/{name}"
 SHARED_CODES_MAX = 4

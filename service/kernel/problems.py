@@ -136,14 +136,14 @@ UNAUTHENTICATED = define(
     401,
     "No valid credential",
     "Send Authorization: Bearer with a valid, unexpired API key; a member's app asks its backend "
-    "for a new token.",
+    "for a new token, a person signs in again.",
     "same_key",
 )
 FORBIDDEN = define(
     "forbidden",
     403,
     "The credential may not do this",
-    "Use a key with the scope named in reasons.",
+    "See reasons: the scope that the key lacks, or the permission that the person lacks.",
     "same_key",
 )
 NOT_FOUND = define("not_found", 404, "There is no such resource", "Check the path and the id.")
@@ -197,6 +197,21 @@ INVALID_VALUE = define_reason("invalid_value", "The value does not fit its schem
 REPEATED_FIELD = define_reason("repeated_field", "Give it once.")
 NUL_CHARACTER = define_reason("nul_character", "A NUL character can't be stored.")
 SCOPE_MISSING = define_reason("scope_missing", "The key lacks the scope that `allowed` names.")
+PERMISSION_MISSING = define_reason(
+    "permission_missing",
+    "You lack the permission that `allowed` names. Ask whoever gives roles at your merchant.",
+)
+SECOND_FACTOR_REQUIRED = define_reason(
+    "second_factor_required",
+    "Your role has this permission for whoever signed in with a second factor. Set one up with "
+    "POST /v1/me/totp, then sign in with its code.",
+)
+PEOPLE_ONLY = define_reason(
+    "people_only", "An API key can't: this is for people who signed in with POST /v1/sessions."
+)
+NETWORK_NOT_ALLOWED = define_reason(
+    "network_not_allowed", "The key may not be used from this network address."
+)
 NOT_FOR_MEMBERS = define_reason(
     "not_for_members", "A member's token only reads what is the member's own. Use an API key."
 )

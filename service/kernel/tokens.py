@@ -1,10 +1,10 @@
-"""What callers show: API keys, and the tokens that merchants' backends issue to their members.
+"""What callers show: API keys, people's sessions, and the tokens of merchants' members.
 
 An API key is `kfk_test_` + tenant (26) + secret (32 characters, 160 bits) + checksum (6). A leaked
 key is recognisable by its prefix; a mistyped one is refused by its checksum without a query; the
 tenant is inside, so row-level security holds from the first query. Only the SHA-256 of the whole
 key is stored: enough for a secret above 112 bits (ASVS 6.5.2). Decisions, "Tenant and scope";
-THREAT-T18.
+THREAT-T18. A person's session (`kfs_`) and what sets a password once (`kft_`) have the same form.
 
 A member's token is `kfm_test_` + tenant (26) + member (26) + generation (8) + expiry (10) + the
 issuing key's hash (52) + signature (52). It is stored nowhere: the signature proves all before it,
@@ -17,12 +17,14 @@ import os
 import re
 import zlib
 from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
 
 from msgspec import Struct
 
 from service.kernel.ids import base32
 
-_HEADS = ("kfk_test_", "kfk_live_")
+Kind = Literal["kfk", "kfs", "kft"]
+_HEADS = tuple(f"{kind}_{mode}_" for kind in get_args(Kind) for mode in ("test", "live"))
 _LENGTH = 9 + 26 + 32 + 6
 _MEMBER_TOKEN = re.compile(
     r"(kfm_(?:test|live)_([0-9a-v]{26})([0-9a-v]{26})([0-9a-v]{8})([0-9a-v]{10})([0-9a-v]{52}))"
@@ -33,8 +35,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Token(Struct, frozen=True):
-    """A well-formed key: its tenant and the hash that is looked up; not yet proof of anything."""
+    """What is well-formed: its tenant and the hash that is looked up; not yet proof of anything."""
 
+    kind: str
     merchant_id: str
     secret_hash: bytes
 
@@ -52,12 +55,16 @@ class MemberClaims(Struct, frozen=True):
     secret_hash: bytes
 
 
-def new_token(merchant_id: str, mode: str) -> str:
-    """A new key for a tenant; show it once, store only `parse(key).secret_hash`."""
-    head = (
-        f"kfk_{mode}_{merchant_id.removeprefix('mer_')}{base32(int.from_bytes(os.urandom(20)), 16)}"
-    )
+def new_token(merchant_id: str, mode: str, kind: Kind = "kfk") -> str:
+    """A new key for a tenant; show it once, store only `hash_of(key)`."""
+    tenant, secret = merchant_id.removeprefix("mer_"), base32(int.from_bytes(os.urandom(20)), 16)
+    head = f"{kind}_{mode}_{tenant}{secret}"
     return head + _checksum(head)
+
+
+def hash_of(text: str) -> bytes:
+    """What stands for a token in the database."""
+    return hashlib.sha256(text.encode("ascii")).digest()
 
 
 def parse(text: str) -> Token | None:
@@ -66,7 +73,7 @@ def parse(text: str) -> Token | None:
         return None
     if _checksum(text[:-6]) != text[-6:]:
         return None
-    return Token("mer_" + text[9:35], hashlib.sha256(text.encode("ascii")).digest())
+    return Token(text[:3], "mer_" + text[9:35], hash_of(text))
 
 
 def sign_member_token(claims: MemberClaims, mode: str, key: bytes) -> str:

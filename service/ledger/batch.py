@@ -18,7 +18,7 @@ from service.ledger import answers
 from service.ledger.commands import Command, Issue, Redeem, Refund, Reverse, Void
 from service.ledger.decide import decide
 from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected
-from service.ledger.reasons import KEY_REUSED, KEY_REVERSED, MERCHANT_SUSPENDED
+from service.ledger.reasons import KEY_REUSED, KEY_REVERSED, MERCHANT_SUSPENDED, STORE_NOT_ALLOWED
 from service.ledger.rows import Rows
 from service.ledger.snapshot import Snapshot
 from service.ledger.state import Card, Change, Key, StoreTerms, View
@@ -92,7 +92,7 @@ class Batch:
         """
         if sent and (done := self._replay(command, sent)) is not None:
             return done
-        refusal = self.unauthorized(command)
+        refusal = self.authorize(command)
         if refusal is not None:
             return refusal
         replay = self._replay(command, sent)
@@ -122,18 +122,25 @@ class Batch:
         self._keys[command.key_hash] = (command, pending)
         return pending
 
-    def unauthorized(self, command: Command) -> ProblemError | None:
-        """Why the credential, as of this snapshot's epoch, may not do this; None if it may.
+    def authorize(self, command: Command) -> ProblemError | None:
+        """Put the credential in place as it is at this snapshot's epoch.
 
-        Revoked, expired or demoted means now (THREAT-T15).
+        Answers why it may not do this, None if it may: revoked, expired or demoted means now
+        (THREAT-T15).
         """
         credential = self._tenant.credentials.get(command.credential.secret_hash)
         if credential is None or (
             credential.expires_at is not None and credential.expires_at <= self._snapshot.clock
         ):
             return ProblemError(problems.UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
+        command.credential = credential
         if command.scope not in credential.scopes:
-            return ProblemError(problems.FORBIDDEN, reasons=[scope_missing(command.scope)])
+            reasons = [scope_missing(credential, command.scope)]
+            return ProblemError(problems.FORBIDDEN, reasons=reasons)
+        # A till's key is of one store for ever; where people may act changes.
+        at, is_user = command.store_id, credential.user_id is not None
+        if is_user and at is not None and not credential.acts_for(command.scope, at):
+            return ProblemError(STORE_NOT_ALLOWED)
         if self._tenant.merchant.status != "active":
             return ProblemError(MERCHANT_SUSPENDED)
         return None

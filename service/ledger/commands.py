@@ -86,7 +86,6 @@ class Reverse(Struct, frozen=True):
 
     target_key_hash: bytes
     operation_id: str | None
-    any_client: bool
     reason: str | None
 
 

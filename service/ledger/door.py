@@ -10,10 +10,9 @@ from msgspec import Struct
 
 from schemas.common import Till
 from service.kernel import database
-from service.kernel.auth import Credential
-from service.kernel.http import Answer, Call
 from service.kernel.ids import new_id
 from service.kernel.problems import NOT_FOUND, UNAVAILABLE, ProblemError, because
+from service.kernel.routes import Answer, Call
 from service.kernel.sql import SQL
 from service.ledger import snapshot as snapshots
 from service.ledger.batch import Batch, Relocate, Settled, terms_of
@@ -34,14 +33,17 @@ class Keys(Struct, frozen=True):
     quote: bytes
     phone: bytes
     member_token: bytes
+    email: bytes
+    totp: bytes
+    device: bytes
 
     @classmethod
     def of(cls, secret: bytes) -> "Keys":
         """The keys of a service secret of at least 32 bytes."""
         return cls(
             *(
-                blake2b(name, key=secret, digest_size=32).digest()
-                for name in (b"idempotency", b"fingerprint", b"quote", b"phone", b"member_token")
+                blake2b(name.encode("ascii"), key=secret, digest_size=32).digest()
+                for name in cls.__struct_fields__
             )
         )
 
@@ -118,7 +120,7 @@ async def consider(
         if tenant is not None:
             break
     batch = Batch(tenant, state, call.state.door_keys.quote, new_id)
-    refusal = batch.unauthorized(command)
+    refusal = batch.authorize(command)
     if refusal is not None:
         raise refusal
     view = batch.view(command)
@@ -126,12 +128,19 @@ async def consider(
     return view, decide(view, command, new_id)
 
 
-def store_of(credential: Credential, store_id: str | None) -> str:
-    """The store an operation happens at: a till's key has one; a merchant's key must name one."""
+def store_of(call: Call, store_id: str | None) -> str:
+    """The store something happens at: it is named, unless the caller acts for one alone.
+
+    Raises 422 when it isn't named, 403 when it isn't the caller's to act for.
+    """
+    credential = call.credential
     if credential.store_id is None:
+        store_id = store_id or credential.only_store(call.scope)
         if store_id is None:
             reason = because(STORE_REQUIRED, path="$.store_id")
             raise ProblemError(UNPROCESSABLE, reasons=[reason])
+        if not credential.acts_for(call.scope, store_id):
+            raise ProblemError(STORE_NOT_ALLOWED)
         return store_id
     if store_id is not None and store_id != credential.store_id:
         reason = because(STORE_MISMATCH, path="$.store_id")

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from service.kernel import database
 from service.kernel.auth import require_scope
-from service.kernel.http import Call
 from service.kernel.problems import NOT_FOUND, UNAUTHENTICATED, ProblemError
+from service.kernel.routes import Call
 from service.kernel.sql import SQL
 from service.ledger.reasons import MERCHANT_SUSPENDED, STORE_NOT_ALLOWED
 from service.ledger.terms import Merchant
@@ -42,10 +42,10 @@ T = TypeVar("T", bound=_OfAStore)
 
 
 def own(call: Call, found: T | None) -> T:
-    """What was found, where the caller's key may see it: 404 when absent, 403 at another store."""
+    """What was found, where the caller may see it: 404 when absent, 403 at another store."""
     if found is None:
         raise ProblemError(NOT_FOUND)
-    if not call.credential.acts_for(found.store_id):
+    if not call.credential.acts_for(call.scope, found.store_id):
         raise ProblemError(STORE_NOT_ALLOWED)
     return found
 
@@ -88,11 +88,15 @@ async def confirm(call: Call) -> None:
 
 
 @asynccontextmanager
-async def writing(call: Call) -> AsyncIterator[Reading]:
-    """A transaction that changes what isn't value. Raises 401, and 403 as `active_tenant_of`."""
+async def writing(call: Call, *, also_suspended: bool = False) -> AsyncIterator[Reading]:
+    """A transaction that changes what isn't value. Raises 401, and 403 as `active_tenant_of`.
+
+    `also_suspended`: what people do for themselves goes on while their merchant is suspended.
+    """
     merchant_id = call.credential.merchant_id
     async with database.tenant(call.state.pool, merchant_id) as connection:
-        yield await active_tenant_of(call, connection)
+        opened = tenant_of if also_suspended else active_tenant_of
+        yield await opened(call, connection)
 
 
 async def active_tenant_of(call: Call, connection: database.Connection) -> Reading:

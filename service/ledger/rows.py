@@ -1,6 +1,6 @@
 """Rows: what one post writes, folded to one final image per row.
 
-Tuples, in the order of the types of `post_v1`.
+Tuples, in the order of the types of `post_v2`.
 """
 
 from datetime import datetime
@@ -19,7 +19,7 @@ _PREFIXES = {"redeem": "rdm", "refund": "rfd", "void": "rfd"}
 
 
 class Rows:
-    """The arguments of one `post_v1` call, grown command by command."""
+    """The arguments of one `post_v2` call, grown command by command."""
 
     def __init__(self, merchant_id: str) -> None:
         self.merchant_id = merchant_id
@@ -257,9 +257,10 @@ def _operation(
     lapsed_at: datetime | None = None,
 ) -> tuple[Any, ...]:
     store, till, now, day = view.store, command.till, view.now, view.business_date
-    api_key_id: str | None = command.credential.api_key_id
+    credential = command.credential
+    who = (credential.api_key_id, credential.user_id, credential.session_id)
     if lapsed_at is not None:  # nobody's doing: it only came to light with this command
-        store, till, api_key_id = None, None, None
+        store, till, who = None, None, (None, None, None)
         day = business_date(lapsed_at, view.time_zone, MIDNIGHT)
     return (
         component,
@@ -282,7 +283,7 @@ def _operation(
         now,
         now,
         version,
-        api_key_id,
+        *who,
         _json(details) if details else None,
     )
 

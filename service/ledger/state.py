@@ -84,7 +84,7 @@ class Target(Struct, frozen=True):
     card_id: str | None
     store_id: str | None
     amount: int
-    api_key_id: str | None
+    actor_id: str | None
     reversed_by: str | None
     credited: tuple[tuple[str, Account, int], ...]
 

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from schemas.templates import CardTemplateCreate
 from service.kernel import database
 from service.kernel.auth import Credential
+from service.kernel.permissions import Grant, allowed
 from service.kernel.sql import SQL
 from service.ledger.state import StoreTerms, TemplateTerms
 from service.rules.ladder import Step
@@ -139,10 +140,10 @@ async def _read(
     )
     if row is None or row["merchant_id"] is None:
         return None
-    *columns, credential_rows, store_rows, template_rows = row
+    *columns, credential_rows, session_rows, store_rows, template_rows = row
     merchant = Merchant(*columns)
     tenant = Tenant(merchant, stores=dict.fromkeys(stores), templates=dict.fromkeys(templates))
-    for api_key_id, secret_hash, scopes, store_id, expires_at in credential_rows:
+    for api_key_id, secret_hash, scopes, store_id, expires_at, networks in credential_rows:
         tenant.credentials[secret_hash] = Credential(
             merchant_id,
             api_key_id,
@@ -151,11 +152,52 @@ async def _read(
             store_id,
             expires_at,
             merchant.epoch,
+            networks=None if networks is None else tuple(networks),
         )
+    for session in session_rows:
+        found = _session(merchant, *session)
+        tenant.credentials[found.secret_hash] = found
     tenant.stores.update((store[0], StoreTerms(*store)) for store in store_rows)
     for template_id, asked, version, rules in template_rows:
         tenant.templates[template_id, asked] = _template(template_id, version, rules)
     return tenant
+
+
+def _session(
+    merchant: Merchant,
+    session_id: str,
+    user_id: str,
+    secret_hash: bytes,
+    second_factor: bool,
+    expires_at: datetime,
+    grants: list[tuple[str, bool, list[str] | None, list[str] | None]],
+) -> Credential:
+    """What a person may in this session, by the roles they have now."""
+    found = allowed(
+        (
+            Grant(
+                role,
+                None if everywhere else frozenset(stores or ()),
+                None if contract is None else frozenset(contract),
+            )
+            for role, everywhere, stores, contract in grants
+        ),
+        second_factor=second_factor,
+    )
+    return Credential(
+        merchant.merchant_id,
+        None,
+        secret_hash,
+        found.scopes,
+        None,
+        expires_at,
+        merchant.epoch,
+        user_id=user_id,
+        session_id=session_id,
+        stores=found.stores,
+        withheld=found.withheld,
+        second_factor=second_factor,
+    )
 
 
 def _template(template_id: str, version: int, rules: str) -> TemplateTerms:

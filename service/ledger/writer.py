@@ -13,7 +13,7 @@ means, for one merchant alone:
 - connection lost: under the same keys; the unique index decides (rule 6).
 
 What can't be settled is answered `unknown` if it may have reached the database, `unavailable` if
-not. Every rule of the writer (design section 3) is kept here, in the batch, or in `post_v1`.
+not. Every rule of the writer (design section 3) is kept here, in the batch, or in `post_v2`.
 """
 
 import asyncio

@@ -27,7 +27,6 @@ from schemas.members import (
 from schemas.problems import Reason
 from service.audit import operations as audit
 from service.kernel import tokens
-from service.kernel.http import Answer, Call, json_answer, object_id
 from service.kernel.paging import decode_cursor
 from service.kernel.paging import page as page_of
 from service.kernel.problems import (
@@ -38,6 +37,7 @@ from service.kernel.problems import (
     define,
     define_reason,
 )
+from service.kernel.routes import Answer, Call, json_answer, object_id
 from service.ledger.reading import Reading, reading, require_own_member, writing
 from service.ledger.reasons import CARD_NOT_FOUND, UNPROCESSABLE
 from service.members import rules, store
@@ -164,7 +164,7 @@ async def bind(call: Call, body: CardBind) -> Answer:
         card_id = await store.card(tenant, body.card_id, body.card_number)
         if card_id is None:
             raise ProblemError(CARD_NOT_FOUND)
-        is_new = await store.bind(tenant, member_id, card_id, call.credential.api_key_id)
+        is_new = await store.bind(tenant, member_id, card_id, call.credential.actor_id)
         if not is_new:
             await _require_holder(tenant, member_id, card_id)
         elif await store.count(tenant, member_id) > rules.CARDS_MAX:
@@ -190,7 +190,7 @@ async def unbind(call: Call, body: CardUnbind) -> Answer:
         if binding.unbound_at is None:
             if is_named:
                 raise ProblemError(MEMBER_REFUSED, reasons=[because(CARD_NAMED, card_id=card_id)])
-            await store.unbind(tenant, card_id, body.binding_no, call.credential.api_key_id)
+            await store.unbind(tenant, card_id, body.binding_no, call.credential.actor_id)
             before = {"member_id": member_id}
             await audit.record(call, tenant, "card.unbound", card_id, before=before)
             ended = await store.binding(tenant, card_id, body.binding_no, member_id)

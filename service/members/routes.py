@@ -19,9 +19,10 @@ from schemas.members import (
     PhoneChange,
 )
 from service.kernel import problems
-from service.kernel.http import Route, handler
+from service.kernel.http import handler
 from service.kernel.ids import example_id
 from service.kernel.paging import Paging
+from service.kernel.routes import Route
 from service.ledger import reasons
 from service.members import operations
 from service.members.rules import CARDS_MAX

@@ -4,8 +4,9 @@ import msgspec
 
 from schemas.merchants import TestClock, TestClockMove
 from service.audit import operations as audit
-from service.kernel.http import Answer, Call, Route, handler
+from service.kernel.http import handler
 from service.kernel.problems import ProblemError, because, define_reason
+from service.kernel.routes import Answer, Call, Route
 from service.ledger.reading import writing
 from service.ledger.reasons import UNPROCESSABLE
 from service.merchants import operations

@@ -6,9 +6,10 @@ from msgspec import Meta, Struct
 
 from schemas.common import Id, Label
 from schemas.receipts import Receipt
-from service.kernel.http import Answer, Call, Route, handler, json_answer, object_id
+from service.kernel.http import handler
 from service.kernel.ids import example_id
 from service.kernel.problems import NOT_FOUND
+from service.kernel.routes import Answer, Call, Route, json_answer, object_id
 from service.ledger.door import store_of
 from service.ledger.reading import own, reading
 from service.ledger.reasons import STORE_NOT_ALLOWED, UNPROCESSABLE
@@ -70,7 +71,7 @@ async def read(call: Call, _: None) -> Answer:
 
 async def last(call: Call, _: None) -> Answer:
     """The receipt of what a terminal did last."""
-    store_id = store_of(call.credential, call.query.store_id)
+    store_id = store_of(call, call.query.store_id)
     async with reading(call) as tenant:
         found = await store.last_of_terminal(tenant, store_id, call.query.terminal_id)
         return json_answer(200, own(call, found))

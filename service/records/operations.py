@@ -30,8 +30,8 @@ from schemas.templates import CardTemplateCreate
 from service.cards import operations as cards
 from service.error_codes import operations as error_codes
 from service.kernel import paging
-from service.kernel.http import Answer, Call, object_id
 from service.kernel.problems import UNAVAILABLE, ProblemError
+from service.kernel.routes import Answer, Call, object_id
 from service.kernel.turns import in_turn
 from service.ledger import answers
 from service.ledger.reading import Reading, reading

@@ -5,9 +5,10 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from schemas.records import CardRecord, File, Format, Language, Page
-from service.kernel.http import Route, handler
+from service.kernel.http import handler
 from service.kernel.ids import example_id
 from service.kernel.paging import CURSOR_MAX
+from service.kernel.routes import Route
 from service.records import html, operations, press
 
 LINES_MAX = 10_000

@@ -11,8 +11,8 @@ from schemas.redemptions import (
     Source,
     VoidCreate,
 )
-from service.kernel.http import Answer, Call, json_answer, object_id
 from service.kernel.problems import ProblemError, ReasonCode, because, define_reason
+from service.kernel.routes import Answer, Call, json_answer, object_id
 from service.ledger import answers, door, quotes
 from service.ledger.commands import Redeem, Refund, Void
 from service.ledger.decisions.outcome import Refused, Rejected
@@ -35,7 +35,7 @@ BASKET_CONTRADICTION = define_reason(
 async def create(call: Call, body: RedemptionCreate) -> Answer:
     """Take an amount from a card, once."""
     _require_sound(body.lines, body.amount.value)
-    store_id = door.store_of(call.credential, body.store_id)
+    store_id = door.store_of(call, body.store_id)
     number, by_number = await _card(call, body.sources[0])
     intent = Redeem(
         body.request_no,
@@ -52,7 +52,7 @@ async def create(call: Call, body: RedemptionCreate) -> Answer:
 async def quote(call: Call, body: QuoteRequest) -> Answer:
     """What a redemption would do now: the same decision, nothing posted."""
     _require_sound(body.lines, body.amount.value)
-    store_id = door.store_of(call.credential, body.store_id)
+    store_id = door.store_of(call, body.store_id)
     number, by_number = await _card(call, body.sources[0])
     intent = Redeem("", body.amount.value, body.amount.currency, body.lines, by_number, None, None)
     view, decision = await door.consider(call, intent, number, store_id)
@@ -70,7 +70,7 @@ async def quote(call: Call, body: QuoteRequest) -> Answer:
 
 async def find(call: Call, _: None) -> Answer:
     """The redemptions of a store with one request number."""
-    store_id = door.store_of(call.credential, call.query.store_id)
+    store_id = door.store_of(call, call.query.store_id)
     async with reading(call) as tenant:
         found = await store.by_request_no(tenant, store_id, call.query.request_no)
     return json_answer(200, RedemptionList(found))

@@ -16,8 +16,9 @@ from schemas.redemptions import (
     VoidCreate,
 )
 from service.kernel import problems
-from service.kernel.http import Route, handler
+from service.kernel.http import handler
 from service.kernel.ids import example_id
+from service.kernel.routes import Route
 from service.ledger import reasons
 from service.redemptions import operations
 

@@ -17,7 +17,6 @@ from msgspec import Struct
 from schemas.common import Id, Instant
 from schemas.reports import Flow, Liability, LiabilityLine, Movement, MovementList, SettlementList
 from service.kernel import paging
-from service.kernel.http import Answer, Call, json_answer
 from service.kernel.problems import (
     INVALID_REQUEST,
     INVALID_VALUE,
@@ -26,6 +25,7 @@ from service.kernel.problems import (
     because,
     define_reason,
 )
+from service.kernel.routes import Answer, Call, json_answer
 from service.kernel.turns import in_turn
 from service.ledger.reading import Reading, reading
 from service.reports import rules, store

@@ -7,8 +7,9 @@ from msgspec import Meta, Struct
 
 from schemas.common import Instant
 from schemas.reports import By, Liability, MovementList, OperationsCsv, SettlementList
-from service.kernel.http import Operation, Route, handler
+from service.kernel.http import Operation, handler
 from service.kernel.paging import CURSOR_MAX
+from service.kernel.routes import Route
 from service.reports import operations
 
 EXPORT_DEFAULT, EXPORT_MAX = 10_000, 50_000

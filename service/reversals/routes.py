@@ -1,13 +1,13 @@
 """Reversal by key over HTTP."""
 
 from schemas.reversals import Reversal, ReversalCreate
-from service.kernel.http import Answer, Call, Route, handler
+from service.kernel.http import handler
 from service.kernel.problems import UNAVAILABLE, ProblemError
+from service.kernel.routes import Answer, Call, Route
 from service.ledger import door, reasons
 from service.ledger.batch import Settled
 from service.ledger.commands import Reverse
 
-ANY_CLIENT = "reversals:any"
 TRIES_MAX = 5
 
 CREATE = Route(
@@ -47,12 +47,11 @@ async def create(call: Call, body: ReversalCreate) -> Answer:
     if body.idempotency_key == call.idempotency_key:
         raise ProblemError(reasons.UNPROCESSABLE, "A reversal needs a key of its own.")
     target = door.key_hash(call.state.door_keys, body.idempotency_key)
-    any_client = ANY_CLIENT in call.credential.scopes
     for _ in range(TRIES_MAX):
         operation_id, number, store_id = await _locate(call, target)
-        intent = Reverse(target, operation_id, any_client, body.reason)
+        intent = Reverse(target, operation_id, body.reason)
         settled = await door.attempt(
-            call, body, intent, number, store_id or call.credential.store_id
+            call, body, intent, number, store_id or call.credential.only_store(call.scope)
         )
         if isinstance(settled, Settled):
             return Answer(settled.status, settled.body, settled.replayed)

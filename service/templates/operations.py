@@ -6,9 +6,9 @@ from schemas.common import Id
 from schemas.problems import Reason
 from schemas.templates import CardTemplateCreate, CardTemplateList
 from service.audit import operations as audit
-from service.kernel.http import Answer, Call, json_answer, object_id
 from service.kernel.paging import decode_cursor, page
 from service.kernel.problems import NOT_FOUND, ProblemError, because, define_reason
+from service.kernel.routes import Answer, Call, json_answer, object_id
 from service.ledger.reading import reading, writing
 from service.ledger.reasons import CURRENCY_MISMATCH, MAX_BALANCE, STORE_UNKNOWN, UNPROCESSABLE
 from service.rules import ladder, periods

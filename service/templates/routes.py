@@ -1,9 +1,10 @@
 """Card templates over HTTP."""
 
 from schemas.templates import CardTemplate, CardTemplateCreate, CardTemplateList
-from service.kernel.http import Route, handler
+from service.kernel.http import handler
 from service.kernel.ids import example_id
 from service.kernel.paging import Paging
+from service.kernel.routes import Route
 from service.ledger import reasons
 from service.templates import operations
 

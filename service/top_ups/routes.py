@@ -2,8 +2,9 @@
 
 from schemas.top_ups import TopUp, TopUpCreate
 from service.kernel import problems
-from service.kernel.http import Answer, Call, Route, handler, object_id
+from service.kernel.http import handler
 from service.kernel.ids import example_id
+from service.kernel.routes import Answer, Call, Route, object_id
 from service.ledger import door, reasons
 from service.ledger.commands import TopUp as TopUpIntent
 
@@ -43,7 +44,7 @@ CREATE = Route(
 async def create(call: Call, body: TopUpCreate) -> Answer:
     """Credit a card."""
     card_id = object_id(call, "card_id", "crd")
-    store_id = door.store_of(call.credential, body.store_id)
+    store_id = door.store_of(call, body.store_id)
     number, _ = await door.locate(call, "ledger.locate_card", card_id)
     intent = TopUpIntent(
         body.amount.value, body.amount.currency, body.tender, body.payment_reference

@@ -40,7 +40,7 @@ begin
 
   if cardinality(p_operations) > 0 then
     select
-      array(select row(o.operation_id, o.kind, o.status, o.card_id, o.store_id, o.amount, o.api_key_id,
+      array(select row(o.operation_id, o.kind, o.status, o.card_id, o.store_id, o.amount, coalesce(o.api_key_id, o.user_id),
               (select u.operation_id from operation u where u.merchant_id = p_merchant and u.target_id = o.operation_id
                  and u.status = 'accepted' and u.kind = 'reversal' limit 1))::operation_row_v1
             from operation o where o.merchant_id = p_merchant and o.operation_id = any (p_operations)),

@@ -5,7 +5,7 @@
 set local lock_timeout = '300ms';
 
 -- name: hold
--- Alone with the store's days until the end of the transaction: posts of the store share this lock (post_v1).
+-- Alone with the store's days until the end of the transaction: posts of the store share this lock (post_v2).
 select pg_advisory_xact_lock(hashtextextended($1 || $2, 0));
 
 -- name: place
@@ -40,12 +40,12 @@ select count(*) from day_change where merchant_id = $1 and store_id = $2 and bus
 
 -- name: changes
 -- The closings and reopenings of a day.
-select change_no, action, reason, changed_at, api_key_id, totals::text as totals
+select change_no, action, reason, changed_at, api_key_id as changed_by, totals::text as totals
 from day_change where merchant_id = $1 and store_id = $2 and business_date = $3
 order by change_no;
 
 -- name: change
--- One more of them.
+-- One more of them. The column api_key_id holds who did it, also where that is a person.
 insert into day_change
   (merchant_id, store_id, business_date, change_no, action, reason, changed_at, api_key_id, totals)
 select $1, $2, $3, count(*) + 1, $4, $5, $6, $7, $8::jsonb

@@ -368,6 +368,14 @@ select reference as subject, name as detail from (
     left join api_key a on a.merchant_id = $1 and a.api_key_id = o.api_key_id
     where o.merchant_id = $1 and o.api_key_id is not null and a.api_key_id is null
   union all
+  select 'operation.user_id', o.user_id from operation o
+    left join user_account u on u.merchant_id = $1 and u.user_id = o.user_id
+    where o.merchant_id = $1 and o.user_id is not null and u.user_id is null
+  union all
+  select 'operation.session_id', o.session_id from operation o
+    left join user_session u on u.merchant_id = $1 and u.session_id = o.session_id and u.user_id = o.user_id
+    where o.merchant_id = $1 and o.session_id is not null and u.session_id is null
+  union all
   select 'operation.card_id', o.card_id from operation o
     left join card c on c.merchant_id = $1 and c.card_id = o.card_id
     where o.merchant_id = $1 and o.card_id is not null and c.card_id is null

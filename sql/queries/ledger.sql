@@ -10,11 +10,11 @@ select * from read_many_v1($1::read_arguments_v1[]);
 
 -- name: post
 -- The only writer; returns the components that missed.
-select post_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+select post_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
 -- name: post_many
--- Several merchants' posts, each in a transaction of its own; see post_many_v1.
-call post_many_v1($1::post_arguments_v1[], null);
+-- Several merchants' posts, each in a transaction of its own; see post_many_v2.
+call post_many_v2($1::post_arguments_v2[], null);
 
 -- name: locate_card
 -- A card's number never changes, so it may be read ahead of the batch.

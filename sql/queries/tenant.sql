@@ -10,12 +10,19 @@ select merchant_id, mode, status, currency, time_zone, epoch, test_now, clock_ti
 from merchant where merchant_id = $1;
 
 -- name: terms
--- The tenant with what is configured for it, in one round trip and one snapshot; see terms_v2.
-select * from terms_v2($1, $2, $3, $4, $5);
+-- The tenant with what is configured for it, in one round trip and one snapshot; see terms_v3.
+select * from terms_v3($1, $2, $3, $4, $5);
 
 -- name: token_generation
 -- Under which generation a member's tokens are good now; nothing when there is no such member.
 select token_generation from member where merchant_id = $1 and member_id = $2;
+
+-- name: use_session
+-- Somebody uses a session: nothing when it is over, or nobody used it for so many seconds.
+update user_session set last_used_at = clock_timestamp()
+where merchant_id = $1 and secret_hash = $2 and ended_at is null and expires_at > clock_timestamp()
+  and last_used_at > clock_timestamp() - make_interval(secs => $3)
+returning session_id;
 
 -- name: visible_after
 -- After which version a card's history is this member's to see: all of it, unless it was another's before. Nothing when

@@ -11,7 +11,7 @@ from tests.harness import contract
 
 Place = tuple[str | int, ...]
 STORE, CARD, TEMPLATE = "sto_" + "0" * 26, "crd_" + "0" * 26, "tpl_" + "0" * 26
-MEMBER = "mbr_" + "0" * 26
+MEMBER, AREA = "mbr_" + "0" * 26, "are_" + "0" * 26
 TILL = {"terminal_id": "T2", "operator": "0417", "shift": "早班", "receipt_no": "000481"}
 AMOUNT = {"value": 8_800, "currency": "CNY"}
 LINE = {
@@ -58,6 +58,32 @@ FULL: dict[str, dict[str, Any]] = {
     "create_reversal": {"idempotency_key": "till-0001-1", "reason": "no answer"},
     "close_day": {"change_no": 0},
     "reopen_day": {"change_no": 1, "reason": "closed too early"},
+    "create_store": {
+        "code": "SH-0417", "name": "人民广场店", "legal_entity": "星河美发管理有限公司",
+        "time_zone": "Asia/Shanghai", "day_cutoff": "04:00", "parent_id": AREA,
+        "contract": ["cards:read"],
+    },
+    "move_store": {"parent_id": AREA, "from_parent_id": AREA},
+    "create_area": {"name": "华东", "parent_id": AREA},
+    "move_area": {"parent_id": AREA, "from_parent_id": AREA},
+    "sign_in": {
+        "merchant_id": "mer_" + "0" * 26, "email": "chen.yu@xinghe.example",
+        "password": "Teal-Heron.49 naps", "one_time_code": "481203", "device_token": "kfd_none",
+    },
+    "begin_totp": {"password": "Teal-Heron.49 naps"},
+    "confirm_totp": {"one_time_code": "481203"},
+    "invite_user": {"role": "cashier", "node_id": STORE, "email": "chen.yu@xinghe.example"},
+    "give_role": {"role": "cashier", "node_id": STORE},
+    "disable_user": {"version": 1},
+    "enable_user": {"version": 1},
+    "reset_user": {"second_factor": True},
+    "redeem_ticket": {"token": "kft_none", "password": "Teal-Heron.49 naps"},
+    "change_password": {"current_password": "Teal-Heron.49 naps", "new_password": "x"},
+    "create_api_key": {
+        "name": "Till 12", "scopes": ["cards:read"], "store_id": STORE,
+        "expires_at": "2031-03-01T02:00:00Z", "networks": ["203.0.113.0/24"],
+    },
+    "rotate_api_key": {"overlap_s": 60},
     "move_test_clock": {"now": "2031-03-01T02:00:00Z"},
 }  # fmt: skip
 # Numbers as they are written: JSON tells 1.0 and 1e3 from 1 and 1000, and so does a ledger.
@@ -121,6 +147,11 @@ def filled(path: str) -> str:
         "member_id": MEMBER,
         "business_date": contract.BUSINESS_DATE,
         "operation_id": "opn_" + "0" * 26,
+        "area_id": AREA,
+        "user_id": "usr_" + "0" * 26,
+        "grant_id": "grt_" + "0" * 26,
+        "session_id": "ses_" + "0" * 26,
+        "api_key_id": "key_" + "0" * 26,
     }
     return path.format(**ids)
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import pytest
 
 from service import app
-from service.kernel import embedded
+from service.kernel import database, embedded
 from tests.conftest import ClientOf
-from tests.harness import contract
+from tests.harness import contract, people
 from tests.harness import tenant as tenants
 from tests.harness.client import Client, Response
 from tests.harness.server import Server
@@ -30,6 +30,33 @@ class CheckedClient(Client):
         )
         assert not faults, f"{method} {path}: {faults} {response.body[:600]!r}"
         return response
+
+
+class AnyoneClient(CheckedClient):
+    """Whoever a route is for: the merchant's own key, or its owner who is signed in."""
+
+    def __init__(self, server: Server, api_key: str, session: str) -> None:
+        super().__init__(server.host, server.port, api_key)
+        self._tokens = {False: api_key, True: session}
+
+    async def request(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """Send as one of the two."""
+        route = contract.route_of(ROUTES, method, path.partition("?")[0])
+        self._token = self._tokens[route is not None and people.is_for_people(route)]
+        return await super().request(method, path, body, headers)
+
+
+async def anyone_of(server: Server, tenant: Tenant) -> AnyoneClient:
+    """A client for every route of a merchant; it has an owner from then on."""
+    pool = await database.open_pool(server.postgres.app_dsn, 1)
+    try:
+        keys = people.keys_of(server.data_dir)
+        owner = await people.hire(pool, keys, tenant.merchant_id, "owner")
+    finally:
+        await pool.close()
+    return AnyoneClient(server, tenant.merchant_key, owner.token)
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
+from service.api_keys import operations as api_keys
+from service.kernel import database
 from service.kernel.embedded import Server
 from tests.api import shop
-from tests.api.conftest import ROUTES
+from tests.api.conftest import ROUTES, anyone_of
 from tests.conftest import ClientOf
-from tests.harness import contract
+from tests.harness import contract, people
 from tests.harness.client import Client
+from tests.harness.server import Server as Service
 from tests.harness.tenant import Tenant
 
 BODIES: dict[str, dict[str, Any]] = {
@@ -22,6 +25,30 @@ BODIES: dict[str, dict[str, Any]] = {
     "close_day": {"change_no": 0},
     "reopen_day": {"change_no": 0, "reason": "a mistake"},
 }
+
+
+async def _organisation(server: Service, other: Tenant, client_of: ClientOf) -> dict[str, str]:
+    """An area, somebody with a session, and a key."""
+    pool = await database.open_pool(server.postgres.app_dsn, 1)
+    try:
+        keys = people.keys_of(server.data_dir)
+        person = await people.hire(pool, keys, other.merchant_id, "owner")
+        key = await api_keys.create(pool, other.merchant_id, "theirs", "merchant", None)
+    finally:
+        await pool.close()
+    async with client_of(other.merchant_key) as client:
+        area = (await client.post("/v1/areas", {"name": "theirs"})).json()
+    async with client_of(person.token) as boss:
+        me = (await boss.get("/v1/me")).json()
+    return {
+        "area_id": area["id"],
+        "user_id": person.user_id,
+        "session_id": person.session_id,
+        "api_key_id": key.api_key_id,
+        "grant_id": me["user"]["roles"][0]["id"],
+    }
+
+
 WITH_ID = [route for route in ROUTES if "{" in route.path]
 
 
@@ -34,7 +61,7 @@ class Theirs(Struct):
 
 
 @pytest.fixture(name="theirs")
-async def _theirs(other: Tenant, client_of: ClientOf) -> Theirs:
+async def _theirs(other: Tenant, client_of: ClientOf, server: Service) -> Theirs:
     async with client_of(other.merchant_key) as client:
         card = await shop.funded(client, other, 1_000)
         sale = await shop.sold(client, card, 100, store_id=other.store_ids[0])
@@ -47,19 +74,34 @@ async def _theirs(other: Tenant, client_of: ClientOf) -> Theirs:
         "redemption_id": sale,
         "operation_id": sale,
         "store_id": other.store_ids[0],
+        **await _organisation(server, other, client_of),
     }
     return Theirs(ids, card.number, other.store_ids[0])
 
 
 @pytest.mark.parametrize("route", WITH_ID, ids=[route.operation_id for route in WITH_ID])
 async def test_a_foreign_id_is_an_absent_one(
-    office: Client, tenant: Tenant, theirs: Theirs, postgres: Server, route: Any
+    server: Service, tenant: Tenant, theirs: Theirs, postgres: Server, route: Any
 ) -> None:
     name, *others = re.findall(r"\{(\w+_id)\}", route.path)
+    async with await anyone_of(server, tenant) as anyone:
+        await _ask_for(anyone, tenant, theirs, postgres, route, name, others)
+
+
+async def _ask_for(
+    office: Client,
+    tenant: Tenant,
+    theirs: Theirs,
+    postgres: Server,
+    route: Any,
+    name: str,
+    others: list[str],
+) -> None:
     own = await shop.issue(office, tenant)
     path_of = route.path
+    beside = {"card_id": own.card_id, "grant_id": "grt_" + "0" * 26}
     for other in others:  # beside what is theirs, what is ours
-        path_of = path_of.replace(f"{{{other}}}", {"card_id": own.card_id}[other])
+        path_of = path_of.replace(f"{{{other}}}", beside[other])
     before = await shop.rows(postgres, tenant.merchant_id)
     answers = []
     absent = f"{contract.ID_PREFIXES[name]}_{'0' * 26}"

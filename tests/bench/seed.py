@@ -129,11 +129,11 @@ async def _merchants(connection: Connection, count: int, cards: int) -> list[Mer
                 time(4),
                 "active",
                 now,
-                None,
+                *(None, None, None),
             ),
             "api_key": (
                 *(m, k, "till 1", token.secret_hash, list(POS_SCOPES), s),
-                *("active", None, now),
+                *("active", None, now, None, None, None),
             ),
             "card_template": (m, t, now),
             "template_version": (m, t, 1, "published", rules, now),

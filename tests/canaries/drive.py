@@ -9,8 +9,10 @@ import asyncpg
 from msgspec import Struct
 
 from service import app
-from service.kernel.http import Route
+from service.kernel import database
+from service.kernel.routes import Route
 from tests.api import bad, shop
+from tests.harness import people
 from tests.harness import tenant as tenants
 from tests.harness.client import Client, Response
 from tests.harness.contract import ID_PREFIXES
@@ -42,12 +44,13 @@ async def drive(server: Server) -> Driven:
         return Client(server.host, server.port, token)
 
     tenant = await tenants.make(server.postgres.app_dsn, client_of, stores_count=1)
-    driven = Driven({*TRACES, *tenant.pos_keys, tenant.merchant_key}, set())
-    async with client_of(tenant.merchant_key) as office:
+    boss_token = await _hired(server, tenant)
+    driven = Driven({*TRACES, *tenant.pos_keys, tenant.merchant_key, boss_token}, set())
+    async with client_of(tenant.merchant_key) as office, client_of(boss_token) as boss:
         card = await _sales(driven, office, tenant)
-        for route in app.declared():
+        for route in sorted(app.declared(), key=lambda each: each.operation_id == "sign_out"):
             for request in requests(route):
-                await _send(driven, office, *request)
+                await _send(driven, boss if people.is_for_people(route) else office, *request)
         async with client_of("") as nobody:
             for word in WORDS[:7]:
                 bearer = {"Authorization": f"Bearer {word}"}
@@ -62,6 +65,16 @@ async def drive(server: Server) -> Driven:
         finally:
             await owner.close()
     return driven
+
+
+async def _hired(server: Server, tenant: Tenant) -> str:
+    """The token of an owner's session."""
+    pool = await database.open_pool(server.postgres.app_dsn, 1)
+    try:
+        keys = people.keys_of(server.data_dir)
+        return (await people.hire(pool, keys, tenant.merchant_id, "owner")).token
+    finally:
+        await pool.close()
 
 
 def requests(route: Route) -> Iterator[tuple[str, str, bytes, dict[str, str]]]:

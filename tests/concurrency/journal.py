@@ -11,7 +11,7 @@ import asyncpg
 from msgspec import Struct
 
 from service.app import declared
-from service.kernel.http import errors_of
+from service.kernel.routes import errors_of
 from service.kernel.sql import SQL
 from service.ledger import door
 from tests.concurrency.crowd import Request

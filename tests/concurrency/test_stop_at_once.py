@@ -6,17 +6,22 @@ THREAT-T15.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
 
 from service.api_keys import operations as api_keys
 from service.kernel import database, embedded
 from tests.concurrency import shares
 from tests.concurrency.crowd import Request, codes, crowd_of, make_cards, redeem
+from tests.harness import people
 from tests.harness import tenant as tenants
 from tests.harness.client import Client, Response
 from tests.harness.server import Server
 from tests.harness.tenant import Tenant, TestCard
 
 ROUNDS = 50
+PEOPLE_ROUNDS = 12
 STREAMS = 24
 LATE = 2
 WARM = 3 * STREAMS
@@ -128,8 +133,72 @@ async def test_T15_nothing_sent_after_a_key_is_revoked_passes(
     print(requests, "requests", await shares.require_shared(server, before_all, requests))
 
 
+@pytest.mark.parametrize("how", ["signed-out", "disabled", "demoted", "elsewhere"])
+async def test_T15_nothing_sent_after_somebody_is_stopped_passes(
+    server: Server, tenant: Tenant, postgres: embedded.Server, office: Client, how: str
+) -> None:
+    """Promise: once it is acknowledged that somebody may no more, nothing they send passes."""
+    card = await tenants.make_card(office, tenant, 50_000_000, "stopped")
+    here, there = tenant.store_ids
+    pool, keys = await database.open_pool(postgres.app_dsn, 1), people.keys_of(server.data_dir)
+    owner = await people.hire(pool, keys, tenant.merchant_id, "owner")
+    boss = Client(server.host, server.port, owner.token)
+    try:
+        for number in range(PEOPLE_ROUNDS):
+            person = await people.hire(pool, keys, tenant.merchant_id, "cashier", here)
+            user = f"/v1/users/{person.user_id}"
+            [grant] = (await boss.get(user)).json()["roles"]
+            own = Client(server.host, server.port, person.token)
+            sale = await shop_sale(own, card, f"{how}-{number}-seen", here)
+            if how == "elsewhere":
+                await done(boss, f"{user}/roles", {"role": "cashier", "node_id": there})
+            acts = {
+                "signed-out": (own, "/v1/me/sign-out", {}),
+                "disabled": (boss, f"{user}/disable", {"version": 2}),
+                "demoted": (boss, f"{user}/roles/{grant['id']}/revoke", {}),
+                "elsewhere": (boss, f"{user}/roles/{grant['id']}/revoke", {}),
+            }
+            tills = [Client(server.host, server.port, person.token) for _ in range(STREAMS)]
+            asks = [
+                _looking_at(till, sale)
+                if n % 3 == 0
+                else _selling(till, card, f"{how}-{number}-{n}", here)
+                for n, till in enumerate(tills)
+            ]
+            stop = Stop()
+            await stop.around(asks, done(*acts[how]))
+            for client in (*tills, own):
+                client.drop()
+            before, after = stop.before_and_after()
+            assert {200, 201} <= {answer.status for answer in before} <= {200, 201, 401, 403}
+            wanted = {
+                "demoted": {(403, "forbidden", "permission_missing")},
+                "elsewhere": {(403, "store_not_allowed")},
+            }.get(how, {(401, "unauthenticated")})
+            assert {(answer.status, *codes(answer)) for answer in after} == wanted
+    finally:
+        boss.drop()
+        await pool.close()
+
+
+async def shop_sale(till: Client, card: TestCard, name: str, store_id: str) -> str:
+    """The id of a sale."""
+    sale = redeem(card, 1, name, store_id=store_id)
+    return str((await till.post(sale.path, sale.body, sale.key)).json()["id"])
+
+
+async def done(client: Client, path: str, body: dict[str, Any]) -> None:
+    """Do it."""
+    answer = await client.post(path, body)
+    assert answer.status in (200, 201), answer.body
+
+
 def _looking(till: Client, card: TestCard) -> Ask:
     return lambda _: till.get(f"/v1/cards/{card.card_id}")
+
+
+def _looking_at(till: Client, sale: str) -> Ask:
+    return lambda _: till.get(f"/v1/redemptions/{sale}")
 
 
 def _selling(till: Client, card: TestCard, name: str, store_id: str) -> Ask:

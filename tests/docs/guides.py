@@ -28,7 +28,7 @@ TODAY, LATER = "2026-03-01", "2027-02-28"
 INVENTED = (
     (ID, r"\1_…"),
     (re.compile(r"\b(T2|order|user)-\d{19}\b"), r"\1-1772345700123456789"),
-    (re.compile(r"\bkfm_test_[0-9a-v]+"), "kfm_test_…"),
+    (re.compile(r"\bkf([mst])_test_[0-9a-v]+"), r"kf\1_test_…"),
     (re.compile(r"\b138\*{4}\d{4}\b"), "138****8000"),
     (re.compile(r"\b8800\d{12}\b"), EXAMPLE_NUMBER),
     (re.compile(r"\b8800 \*{4} \*{4} \d{4}\b"), "8800 **** **** 1237"),

@@ -3,8 +3,17 @@
 from typing import Any
 
 from service import app
+from tests.harness import people
 from tests.harness import server as servers
 from tests.harness.client import Client
+
+ROUTES = {route.operation_id: route for route in app.declared()}
+# For whoever signed in, and for signing in: their examples run in tests/contract/flow.py.
+FOR_PEOPLE = {
+    name
+    for name, route in ROUTES.items()
+    if people.is_for_people(route) or (not route.scope and route.body is not None)
+}
 
 
 def request_of(operation: dict[str, Any], path: str) -> tuple[str, Any, str | None]:
@@ -32,6 +41,8 @@ async def test_CAP_G2_every_example_runs_against_the_demo_tenant() -> None:
                 for method, operation in methods.items():
                     place, body, key = request_of(operation, path)
                     name = operation["operationId"]
+                    if name in FOR_PEOPLE:
+                        continue
                     if method == "get":
                         answer = await client.get(place)
                     else:
@@ -39,4 +50,4 @@ async def test_CAP_G2_every_example_runs_against_the_demo_tenant() -> None:
                     assert answer.status < 300, f"{name}: {answer.status} {answer.body!r}"
                     assert "idempotent-replayed" not in answer.headers, name
                     answered.append(name)
-        assert sorted(answered) == sorted(route.operation_id for route in app.declared())
+        assert sorted(answered) == sorted(set(ROUTES) - FOR_PEOPLE)

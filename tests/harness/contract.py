@@ -11,8 +11,8 @@ import msgspec
 
 from schemas.problems import Problem
 from service.kernel import problems
-from service.kernel.http import Route, errors_of
 from service.kernel.replies import JSON
+from service.kernel.routes import Route, errors_of
 from tests.harness.client import Response
 
 # What a request gets that reaches no route.
@@ -26,6 +26,11 @@ ID_PREFIXES = {
     "operation_id": "rdm",
     "store_id": "sto",
     "member_id": "mbr",
+    "area_id": "are",
+    "user_id": "usr",
+    "grant_id": "grt",
+    "session_id": "ses",
+    "api_key_id": "key",
 }
 # A day that any store may have had.
 BUSINESS_DATE = "2026-03-01"

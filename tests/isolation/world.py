@@ -9,8 +9,10 @@ from msgspec import Struct
 
 from service.api_keys import operations as api_keys
 from service.kernel import database
+from service.ledger.door import Keys
 from service.merchants import operations as merchants
 from service.stores import operations as stores
+from tests.harness import people
 from tests.harness.client import Client, Response
 from tests.harness.server import Server
 from tests.harness.tenant import TEMPLATE, ZONE
@@ -42,13 +44,14 @@ def fresh_no(mark: str) -> str:
 async def settle(server: Server, how_many: int) -> list[Tenant]:
     """Make so many tenants and let each live a little."""
     pool = await database.open_pool(server.postgres.app_dsn, 4)
+    keys = people.keys_of(server.data_dir)
     try:
         made: list[Tenant] = []
         indexes = iter(range(how_many))
 
         async def work() -> None:
             for index in indexes:
-                tenant = await _make(pool, mark_of(index))
+                tenant = await _make(pool, keys, mark_of(index))
                 await _live(server, tenant)
                 made.append(tenant)
 
@@ -58,13 +61,25 @@ async def settle(server: Server, how_many: int) -> list[Tenant]:
     return made
 
 
-async def _make(pool: database.Pool, mark: str) -> Tenant:
+async def _make(pool: database.Pool, keys: Keys, mark: str) -> Tenant:
     merchant_id = (await merchants.create(pool, f"青禾 {mark}", "test", "CNY", ZONE)).merchant_id
     store = await stores.create(pool, merchant_id, f"一店 {mark}", f"公司 {mark}", ZONE, time(4))
     till = await api_keys.create(pool, merchant_id, f"till {mark}", "pos", store.store_id)
     office = await api_keys.create(pool, merchant_id, f"office {mark}", "merchant", None)
-    ids = {"mer": merchant_id, "sto": store.store_id, "key": till.api_key_id}
-    return Tenant(mark, ids, {"pos": till.token, "merchant": office.token})
+    spare = await api_keys.create(pool, merchant_id, f"spare {mark}", "merchant", None)
+    boss = await people.hire(pool, keys, merchant_id, "owner")
+    another = await people.sign_in(pool, merchant_id, boss.user_id, second_factor=True)
+    cashier = await people.hire(pool, keys, merchant_id, "cashier", store.store_id)
+    ids = {
+        "mer": merchant_id,
+        "sto": store.store_id,
+        "key": till.api_key_id,
+        "spare_key": spare.api_key_id,
+        "ses": another.session_id,
+        "usr": cashier.user_id,
+    }
+    shown = {"pos": till.token, "merchant": office.token, "boss": boss.token}
+    return Tenant(mark, ids, shown)
 
 
 def labels(mark: str) -> dict[str, str]:
@@ -79,6 +94,7 @@ async def _live(server: Server, tenant: Tenant) -> None:
     async with (
         Client(server.host, server.port, tenant.keys["merchant"]) as office,
         Client(server.host, server.port, tenant.keys["pos"]) as till,
+        Client(server.host, server.port, tenant.keys["boss"]) as boss,
     ):
 
         async def done(client: Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +104,9 @@ async def _live(server: Server, tenant: Tenant) -> None:
             found: dict[str, Any] = answer.json()
             return found
 
+        ids["are"] = (await done(office, "/v1/areas", {"name": f"area {mark}"}))["id"]
+        cashier: dict[str, Any] = (await boss.get(f"/v1/users/{ids['usr']}")).json()
+        ids["grt"] = cashier["roles"][0]["id"]
         template = {**TEMPLATE, "name": f"金卡 {mark}"}
         ids["tpl"] = (await done(office, "/v1/card-templates", template))["id"]
         wanted = {"template_id": ids["tpl"], "activate": True}

@@ -14,20 +14,21 @@ from litestar.datastructures import State
 from msgspec import Meta, Struct
 
 from schemas.problems import Problem
-from service.kernel import http, problems, tokens
+from service.kernel import problems, routes, tokens
 from service.kernel.auth import Credential
 from service.kernel.errors import exception_handlers
 from service.kernel.gate import Gate, gated
-from service.kernel.http import Answer, Call, Route, handler, open_handler
+from service.kernel.http import handler, open_handler
 from service.kernel.ids import new_id
 from service.kernel.problems import ProblemError
+from service.kernel.routes import Answer, Call, Route
 from service.kernel.shortcut import directly
 
 MERCHANT = new_id("mer")
 TILL_KEY = tokens.new_token(MERCHANT, "test")
 READER_KEY = tokens.new_token(MERCHANT, "test")
 UNKNOWN_KEY = tokens.new_token(MERCHANT, "test")
-SCOPES = {TILL_KEY: {"cups:read", "cups:write"}, READER_KEY: {"cups:read"}}
+SCOPES = {TILL_KEY: {"cards:read", "cards:write"}, READER_KEY: {"cards:read"}}
 CUP_ID = new_id("cup")
 FILL = f"/v1/cups/{CUP_ID}/fill"
 
@@ -42,14 +43,14 @@ class Filter(Struct, forbid_unknown_fields=True):
 
 
 def route(method: Any, path: str, name: str, **more: Any) -> Route:
-    declared = {"scope": "cups:read", "answers": {200: None}, "errors": ()} | more
+    declared = {"scope": "cards:read", "answers": {200: None}, "errors": ()} | more
     return Route(
         method, path, name, summary=name, description=name, tag="Cups", **declared
     )  # fmt: skip
 
 
 async def fill(call: Call, body: Fill) -> Answer:
-    http.object_id(call, "cup_id", "cup")
+    routes.object_id(call, "cup_id", "cup")
     if body.note == "lost":
         raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle")
     if body.note == "fault":
@@ -101,7 +102,7 @@ async def authenticate(text: str) -> Credential | None:
 
 
 FILLING = route(
-    "POST", "/v1/cups/{cup_id}/fill", "fill_cup", scope="cups:write", body=Fill, idempotent=True
+    "POST", "/v1/cups/{cup_id}/fill", "fill_cup", scope="cards:write", body=Fill, idempotent=True
 )
 HANDLERS = [
     handler(FILLING, fill),
@@ -127,7 +128,7 @@ async def cup_client(
     app = Litestar(
         HANDLERS,
         exception_handlers=exception_handlers(),
-        state=State({"authenticate": authenticate, "renew": as_it_was}),
+        state=State({"authenticate": authenticate, "renew": as_it_was, "use": as_it_was}),
         openapi_config=None,
         logging_config=None,
     )

@@ -9,8 +9,8 @@ from msgspec import Meta, Struct
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from service.kernel import problems
-from service.kernel.http import Route, errors_of
 from service.kernel.openapi import document
+from service.kernel.routes import Route, errors_of
 
 
 class Cup(Struct, forbid_unknown_fields=True):
@@ -44,7 +44,7 @@ FILL = Route(
     summary="Fill a cup",
     description="Fills it.",
     tag="Cups",
-    scope="cups:write",
+    scope="cards:write",
     answers={201: Filled, 200: Filled},
     errors=(problems.PAYLOAD_TOO_LARGE,),
     body=Cup,
@@ -60,7 +60,7 @@ LIST = Route(
     summary="List cups",
     description="Lists them.",
     tag="Cups",
-    scope="cups:read",
+    scope="cards:read",
     answers={200: Filled},
     errors=(),
     query=CupQuery,
@@ -139,8 +139,8 @@ def test_a_table(api: dict[str, Any]) -> None:
 def test_a_write(api: dict[str, Any]) -> None:
     write = api["paths"]["/v1/shelves/{shelf_id}/cups"]["post"]
     assert write["operationId"] == "fill_cup"
-    assert write["security"] == [{"bearer": ["cups:write"]}]
-    assert "`cups:write`" in write["description"]
+    assert write["security"] == [{"bearer": ["cards:write"]}]
+    assert "`cards:write`" in write["description"]
     path, key = write["parameters"]
     assert path["schema"]["pattern"] == "^[a-z]{3}_[0-9a-v]{26}$"
     assert path["example"] == "she_1"

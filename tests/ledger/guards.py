@@ -23,7 +23,7 @@ from service.kernel.problems import Code, ReasonCode
 # Examples in the contract are no guards, and nobody imports what runs the service.
 NOT_SEARCHED = ("service.kernel.openapi", "service.__main__")
 # Lists what a route can answer; refuses nothing itself.
-NO_GUARDS = ("service.kernel.http.errors_of",)
+NO_GUARDS = ("service.kernel.routes.errors_of",)
 ROOT = Path(__file__).parents[2]
 
 

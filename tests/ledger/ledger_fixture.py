@@ -144,7 +144,7 @@ class Ledger:
 
     async def reverse(self, card: Card | None, key: bytes, done: str | None) -> dict[str, Any]:
         """Undo what a key did; `done`: the operation it led to, None: it was never seen."""
-        return await self.do(Reverse(key, done, True, None), card.number if card else "")
+        return await self.do(Reverse(key, done, None), card.number if card else "")
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from schemas.common import Account
 from schemas.redemptions import Line, LineRefund, RefundCreate, Source
 from schemas.templates import CardTemplateCreate
-from service.kernel import errors, exchange, gate, http, http1, paging, validation
+from service.kernel import errors, exchange, gate, http, http1, paging, routes, validation
 from service.kernel.auth import require_scope
 from service.kernel.coalescing import Member, OverloadedError
 from service.kernel.paging import encode_cursor
@@ -39,6 +39,7 @@ FROZEN = msgspec.structs.replace(HOLDS_100, status="frozen")
 CREATED = pure.card(status="created")
 SPENT = pure.card(msgspec.structs.replace(pure.lot("lot_p", "principal", 100), remaining=99))
 TILL = pure.credential(store_id=pure.FOREIGN_STORE)
+NARROW = msgspec.structs.replace(pure.credential("key_2"), scopes=pure.SCOPES - {"reversals:any"})
 LINES = [Line("a", "CUT", 1, 20, 20), Line("b", "DYE", 1, 10, 10)]
 
 
@@ -72,7 +73,7 @@ def undone(kind: str = "top_up", credential: Any = None, **fields: Any) -> Calla
     target = Target("opn_1", kind, "accepted", "crd_1", pure.STORE, 100, "key_1", None, credited)
     key = Key(b"t" * 16, b"", "accepted", "opn_1", 201, b"{}", pure.START)
     view = {"target_key": key, "target": target, **fields}
-    return decided(Reverse(b"t" * 16, "opn_1", False, None), credential=credential, **view)
+    return decided(Reverse(b"t" * 16, "opn_1", None), credential=credential, **view)
 
 
 def quoted(payable: int, later: timedelta = timedelta(0)) -> Callable[[], Any]:
@@ -136,7 +137,7 @@ DECIDED: list[Case] = [
     ("refunds.void", "refund_refused void_window_closed", decided(
         Void("rdm_1", None), redemption=pure.redemption(), business_date=LATER.date())),
     ("reversals._problem", "forbidden other_clients_key",
-     undone(credential=pure.credential("key_2"))),
+     undone(credential=NARROW)),
     ("reversals._problem", "store_not_allowed",
      undone(credential=pure.credential("key_1", pure.FOREIGN_STORE))),
     ("reversals.reverse", "reversal_refused not_reversible", undone("freeze")),
@@ -182,13 +183,13 @@ BATCHED: list[Case] = [
     (f"{BATCH}.Batch._replay", "idempotency_key_reused", lambda: folded(twice=True)),
     (f"{BATCH}.replay", "idempotency_key_reused", lambda: folded(used("accepted"))),
     (f"{BATCH}.replay", "reversed_before_arrival", lambda: folded(used("tombstone"))),
-    (f"{BATCH}.Batch.unauthorized", "unauthenticated", lambda: folded(credentials={})),
+    (f"{BATCH}.Batch.authorize", "unauthenticated", lambda: folded(credentials={})),
     (
-        f"{BATCH}.Batch.unauthorized",
+        f"{BATCH}.Batch.authorize",
         "forbidden scope_missing",
         lambda: folded(scope="refunds:write"),
     ),
-    (f"{BATCH}.Batch.unauthorized", "merchant_suspended", lambda: folded(status="suspended")),
+    (f"{BATCH}.Batch.authorize", "merchant_suspended", lambda: folded(status="suspended")),
 ]
 
 
@@ -227,6 +228,11 @@ def given_back(*line_ids: str, amount: bool = False) -> Callable[[], Any]:
     return lambda: redeeming.refund(None, body)  # type: ignore[arg-type]
 
 
+def asked_by(credential: Any) -> Any:
+    """A request to redeem."""
+    return SimpleNamespace(credential=credential, scope="redemptions:write")
+
+
 R = "service.redemptions.operations"
 OPERATIONS: list[Case] = [
     (f"{R}._card", "contradiction source_ambiguous",
@@ -237,9 +243,9 @@ OPERATIONS: list[Case] = [
     (f"{R}._require_sound", "contradiction basket_contradiction",
      lambda: redeeming._require_sound(LINES, 31)),
     ("service.ledger.door.store_of", "contradiction store_required",
-     lambda: door.store_of(pure.credential(), None)),
+     lambda: door.store_of(asked_by(pure.credential()), None)),
     ("service.ledger.door.store_of", "store_not_allowed store_mismatch",
-     lambda: door.store_of(TILL, pure.STORE)),
+     lambda: door.store_of(asked_by(TILL), pure.STORE)),
 ]  # fmt: skip
 
 
@@ -326,8 +332,10 @@ POST: Any = {"method": "POST", "state": {}, "headers": []}
 K = "service.kernel"
 W = "service.ledger.writer"
 KERNEL: list[Case] = [
-    (f"{K}.auth.require_scope", "forbidden scope_missing", lambda: require_scope(TILL, "x:write")),
-    (f"{K}.auth.scope_missing", "forbidden scope_missing", lambda: require_scope(TILL, "x:write")),
+    (f"{K}.auth.require_scope", "forbidden scope_missing",
+     lambda: require_scope(TILL, "audit:read")),
+    (f"{K}.auth.scope_missing", "forbidden scope_missing",
+     lambda: require_scope(TILL, "audit:read")),
     (f"{K}.exchange.fault", "internal_error", exchange.fault),
     (f"{K}.http1.refusal", "invalid_request", lambda: http1.refusal("This is no request.")),
     (f"{K}.http._body", "malformed_json", read_body({"type": "http.disconnect"})),
@@ -344,7 +352,7 @@ KERNEL: list[Case] = [
     (f"{K}.http._too_late", "outcome_unknown",
      lambda: http._too_late(WRITE, BEGUN)),
     (f"{K}.http._too_late", "unavailable", lambda: http._too_late(WRITE, NOT_BEGUN)),
-    (f"{K}.http.object_id", "not_found", lambda: http.object_id(PATH, "card_id", "crd")),
+    (f"{K}.routes.object_id", "not_found", lambda: routes.object_id(PATH, "card_id", "crd")),
     (f"{K}.errors._framework_problem", "invalid_request invalid_value", lambda: errors._problem(
         HTTPException("no", status_code=400), POST, "keyed")),
     (f"{K}.errors._problem", "internal_error", lambda: errors._problem(

@@ -184,7 +184,7 @@ class Lives(RuleBasedStateMachine):
         numbers = {card.card_id: card.card_number for card in self.world.cards.values()}
         number = numbers.get((target and target.card_id) or "", "")
         operation_id = done.operation_id if done else None
-        self.world.act(Reverse(key, operation_id, True, None), number, None)
+        self.world.act(Reverse(key, operation_id, None), number, None)
 
     @rule(pause=pauses)
     def wait(self, pause: timedelta) -> None:

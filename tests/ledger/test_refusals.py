@@ -16,13 +16,26 @@ from service.kernel import embedded
 from service.kernel.problems import CODES, REASONS, ProblemError
 from service.ledger.batch import Pending, Settled
 from service.ledger.decisions.outcome import Refused, Rejected
-from tests.ledger import guards, member_refusals, pure, refusal_cases, stored_refusals
+from tests.ledger import (
+    desk_refusals,
+    guards,
+    member_refusals,
+    people_refusals,
+    pure,
+    refusal_cases,
+    stored_refusals,
+)
 from tests.ledger.refusal_cases import CASES, FROZEN, decided, redeem
 from tests.ledger.rules.kit import Shop, caught, shop
 from tests.ledger.test_constraints import CATALOGUE
 
 REFUSALS: list[str] = CATALOGUE["refusals"]["guards"]
-STORED = [*stored_refusals.CASES, *member_refusals.CASES]
+STORED = [
+    *stored_refusals.CASES,
+    *member_refusals.CASES,
+    *people_refusals.CASES,
+    *desk_refusals.CASES,
+]
 ELSEWHERE: dict[str, str] = CATALOGUE["refusals"]["elsewhere"]
 
 

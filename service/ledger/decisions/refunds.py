@@ -140,7 +140,7 @@ def give(
 def _problem(view: View, command: Command) -> ProblemError | None:
     if view.redemption is None or view.card is None:
         return ProblemError(NOT_FOUND, "There is no such redemption.")
-    if not command.credential.acts_for(view.redemption.store_id):
+    if not command.credential.acts_for(command.scope, view.redemption.store_id):
         return ProblemError(STORE_NOT_ALLOWED)
     return None
 

@@ -19,6 +19,9 @@ from service.ledger.reasons import (
 )
 from service.ledger.state import Change, Posting, Target, View
 
+# With it other clients' requests can be reversed too.
+ANY_CLIENT = "reversals:any"
+
 
 def reverse(
     view: View, command: Command, intent: Reverse, new_id: NewId
@@ -46,9 +49,10 @@ def reverse(
 
 
 def _problem(command: Command, intent: Reverse, target: Target) -> ProblemError | None:
-    if target.api_key_id != command.credential.api_key_id and not intent.any_client:
-        return ProblemError(FORBIDDEN, reasons=[because(OTHER_CLIENT, allowed=["reversals:any"])])
-    if not command.credential.acts_for(target.store_id):
+    credential = command.credential
+    if target.actor_id != credential.actor_id and ANY_CLIENT not in credential.scopes:
+        return ProblemError(FORBIDDEN, reasons=[because(OTHER_CLIENT, allowed=[ANY_CLIENT])])
+    if not credential.acts_for(command.scope, target.store_id):
         return ProblemError(STORE_NOT_ALLOWED)
     return None
 

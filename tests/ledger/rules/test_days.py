@@ -29,7 +29,7 @@ def sale() -> Redeem:
 async def test_INV_a_sale_decided_before_the_closing_is_not_of_the_closed_day(
     database: embedded.Server, twin: kit.Swaps | None
 ) -> None:
-    schema = await schema_of(database, "post_v1", twin)
+    schema = await schema_of(database, "post_v2", twin)
     async with shop(database) as merchant, kit.lines(kit.connect(database, schema)) as (poster,):
         card = await merchant.card(100)
         batch = await merchant.fold(poster, [merchant.command(sale(), card)])
@@ -48,7 +48,7 @@ async def test_INV_a_sale_decided_before_the_closing_is_not_of_the_closed_day(
 async def test_INV_a_closing_waits_for_a_post_that_is_on_its_way(
     database: embedded.Server, twin: kit.Swaps | None
 ) -> None:
-    schema = await schema_of(database, "post_v1", twin)
+    schema = await schema_of(database, "post_v2", twin)
     dials = [kit.connect(database, schema), kit.connect(database), kit.admin(database)]
     async with shop(database) as merchant, kit.lines(*dials) as (poster, closer, watcher):
         card = await merchant.card(100)

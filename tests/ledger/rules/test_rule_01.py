@@ -44,7 +44,7 @@ def as_one_component(arguments: tuple[Any, ...]) -> list[Any]:
 async def test_rule_01_a_transfer_is_never_applied_by_half(
     database: embedded.Server, twin: kit.Swaps | None
 ) -> None:
-    schema = await schema_of(database, "post_v1", twin)
+    schema = await schema_of(database, "post_v2", twin)
     async with shop(database) as merchant, kit.lines(kit.connect(database, schema)) as (poster,):
         payer, payee = await merchant.card(100), await merchant.card(100)
         commands = [merchant.redeeming(payer, 40), merchant.topping_up(payee, 40)]
@@ -62,7 +62,7 @@ async def test_rule_01_a_transfer_is_never_applied_by_half(
 async def test_rule_01_a_busy_row_is_a_miss_and_holds_up_nobody_else(
     database: embedded.Server, twin: kit.Swaps | None
 ) -> None:
-    schema = await schema_of(database, "post_v1", twin)
+    schema = await schema_of(database, "post_v2", twin)
     dials = kit.connect(database, schema), kit.admin(database), kit.admin(database)
     async with shop(database) as merchant, kit.lines(*dials) as (poster, holder, watcher):
         busy, free = await merchant.card(100), await merchant.card(100)

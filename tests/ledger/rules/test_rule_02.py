@@ -13,7 +13,7 @@ from service.ledger.rows import Rows
 from tests.ledger.rules import kit
 from tests.ledger.rules.kit import Shop, both, caught, schema_of, shop
 
-# Positions of the arguments of post_v1 that the tests tamper with.
+# Positions of the arguments of post_v2 that the tests tamper with.
 CARDS, LOTS, REDEMPTIONS = 4, 6, 11
 
 
@@ -52,7 +52,7 @@ def tampered(rows: list[tuple[Any, ...]], column: int, value: Any) -> list[tuple
 async def test_rule_02_an_image_without_its_row_fails_the_call(
     database: embedded.Server, broken: bool, arm: str, position: int, column: int, value: Any
 ) -> None:
-    schema = await schema_of(database, "post_v1", uncounted(arm) if broken else None)
+    schema = await schema_of(database, "post_v2", uncounted(arm) if broken else None)
     async with shop(database) as merchant, kit.lines(kit.connect(database, schema)) as (poster,):
         arguments = await redeemed_and_refunded(merchant, poster)
         arguments[position] = tampered(arguments[position], column, value)
@@ -66,7 +66,7 @@ async def test_rule_02_an_image_without_its_row_fails_the_call(
 async def test_rule_02_a_lot_is_changed_only_from_what_was_read(
     database: embedded.Server, twin: kit.Swaps | None
 ) -> None:
-    schema = await schema_of(database, "post_v1", twin)
+    schema = await schema_of(database, "post_v2", twin)
     async with shop(database) as merchant, kit.lines(kit.connect(database, schema)) as (poster,):
         arguments = await redeemed_and_refunded(merchant, poster)
         arguments[LOTS] = tampered(arguments[LOTS], 3, 99)
@@ -103,7 +103,7 @@ async def test_rule_02_commands_on_one_card_fold_to_one_image(
     """Arms of one statement don't see each other: of two images for one row, one is lost."""
     if twin:
         monkeypatch.setattr("service.ledger.batch.Rows", twin)
-    schema = await schema_of(database, "post_v1", None if counted else uncounted("card"))
+    schema = await schema_of(database, "post_v2", None if counted else uncounted("card"))
     async with shop(database) as merchant, kit.lines(kit.connect(database, schema)) as (poster,):
         card = await merchant.card(100)
         commands = [merchant.redeeming(card, amount) for amount in (1, 20, 30)]

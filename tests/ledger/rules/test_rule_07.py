@@ -117,7 +117,7 @@ async def test_rule_07_keys_are_inserted_in_their_order(
     database: embedded.Server, twin: kit.Swaps | None
 ) -> None:
     """Two workers, the same two keys: who waits for the lower does not hold the higher one."""
-    schema = await schema_of(database, "post_v1", twin)
+    schema = await schema_of(database, "post_v2", twin)
     dials = kit.connect(database, schema), kit.admin(database), kit.admin(database)
     async with shop(database) as merchant, kit.lines(*dials) as (poster, other, watcher):
         card = await merchant.card(100)

@@ -82,7 +82,7 @@ async def test_rule_09_a_read_sets_the_tenant_first(
 async def test_rule_09_a_post_sets_the_tenant_first(
     database: embedded.Server, twin: kit.Swaps | None
 ) -> None:
-    schema = await schema_of(database, "post_v1", twin)
+    schema = await schema_of(database, "post_v2", twin)
     async with shop(database) as merchant, kit.lines(kit.connect(database, schema)) as (poster,):
         card = await merchant.card(100)
         batch = await merchant.fold(poster, [merchant.redeeming(card, 30)])
@@ -96,7 +96,7 @@ async def test_rule_09_posts_that_share_a_call_are_transactions_of_their_own(
     database: embedded.Server, twin: kit.Swaps | None
 ) -> None:
     """One merchant's post waits for a lock; the one before it in the call is done, and seen."""
-    schema = await schema_of(database, "post_many_v1", twin)
+    schema = await schema_of(database, "post_many_v2", twin)
     tap = Tap()
     tap.on_connect = "set lock_timeout = '60s'"  # it waits for as long as the test needs
     options = {"schema": schema, "tap": tap}
@@ -128,7 +128,7 @@ async def _blocks(watcher: Any, holder: Any) -> bool:
     return bool(await watcher.fetchval(query, holder.get_server_pid()))
 
 
-@pytest.mark.parametrize("function", ["read_v1", "terms_v2", "post_v1"])
+@pytest.mark.parametrize("function", ["read_v1", "terms_v3", "post_v2"])
 @both(SET_FOR_THE_SESSION)
 async def test_rule_09_the_tenant_ends_with_the_transaction(
     database: embedded.Server, twin: kit.Swaps | None, function: str

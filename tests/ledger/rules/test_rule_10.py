@@ -49,7 +49,7 @@ async def used(merchant: Shop) -> int:
 async def test_rule_10_a_busy_counter_is_no_miss(
     database: embedded.Server, twin: kit.Swaps | None
 ) -> None:
-    schema = await schema_of(database, "post_v1", twin)
+    schema = await schema_of(database, "post_v2", twin)
     dials = [kit.connect(database, schema) for _ in range(2)]
     async with shop(database) as merchant, kit.lines(*dials, kit.admin(database)) as lines:
         first, second, watcher = lines
@@ -67,7 +67,7 @@ async def test_rule_10_a_busy_counter_is_no_miss(
 async def test_rule_10_the_deltas_of_a_batch_are_summed(
     database: embedded.Server, twin: kit.Swaps | None
 ) -> None:
-    schema = await schema_of(database, "post_v1", twin)
+    schema = await schema_of(database, "post_v2", twin)
     async with shop(database) as merchant, kit.lines(kit.connect(database, schema)) as (poster,):
         batch = await merchant.fold(poster, [issuing(merchant) for _ in range(3)])
         assert await merchant.post(poster, batch.rows.arguments()) == []
@@ -83,7 +83,7 @@ async def test_rule_10_a_cap_that_was_reached_meanwhile_holds(
 
     The table's CHECK would be a fault.
     """
-    schema = await schema_of(database, "post_v1", twin)
+    schema = await schema_of(database, "post_v2", twin)
     async with (
         shop(database, max_cards=2) as merchant,
         kit.lines(kit.connect(database, schema)) as (poster,),

@@ -74,15 +74,15 @@ def test_rule_11_domain_sql_has_no_clock() -> None:
     folder = files("sql") / "functions"
     functions = {
         name: (folder / f"{name}.sql").read_text("utf-8")
-        for name in ("read_v1", "read_state_v1", "post_v1")
+        for name in ("read_v1", "read_state_v1", "post_v2")
     }
     assert clocks(functions["read_v1"]) == []
     assert clocks(functions["read_state_v1"]) == ["clock_timestamp"], "the one clock of a batch"
-    assert clocks(functions["post_v1"]) == []
+    assert clocks(functions["post_v2"]) == []
     assert {name: clocks(text) for name, text in SQL.items() if name.split(".")[0] in DOMAIN} == {
         name: [] for name in SQL if name.split(".")[0] in DOMAIN
     }
-    broken = swapped(functions["post_v1"], [("c.created_at, c.created_at", "now(), now()")])
+    broken = swapped(functions["post_v2"], [("c.created_at, c.created_at", "now(), now()")])
     assert clocks(broken) == ["now(", "now("]
 
 

@@ -85,7 +85,7 @@ async def test_rule_12_posts_of_one_merchant_do_not_wait_for_each_other(
     database: embedded.Server, twin: kit.Swaps | None
 ) -> None:
     """A card's post isn't committed yet, another's goes through: they share no locked row."""
-    schema = await schema_of(database, "post_v1", twin)
+    schema = await schema_of(database, "post_v2", twin)
     dials = kit.connect(database, schema), kit.connect(database, schema), kit.admin(database)
     async with shop(database) as merchant, kit.lines(*dials) as (first, second, watcher):
         batches = []

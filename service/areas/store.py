@@ -1,0 +1,32 @@
+"""Areas as rows, and where areas and stores are."""
+
+from schemas.areas import Area
+from service.kernel import database
+from service.kernel.sql import SQL
+from service.ledger.reading import Reading
+
+
+async def raise_epoch(tenant: Reading) -> None:
+    """Who may do what where is read again; changes of the tree come one after the other."""
+    await tenant.connection.fetchval(SQL["areas.raise_epoch"], tenant.merchant.merchant_id)
+
+
+async def areas(tenant: Reading) -> list[Area]:
+    """Every area."""
+    return await database.many(tenant.connection, "areas.all", Area, tenant.merchant.merchant_id)
+
+
+async def insert(tenant: Reading, area_id: str, name: str) -> bool:
+    """Whether there was none of this name."""
+    made = await tenant.connection.fetchval(
+        SQL["areas.insert"], tenant.merchant.merchant_id, area_id, name
+    )
+    return made is not None
+
+
+async def place(tenant: Reading, placement_id: str, node_id: str, parent_id: str | None) -> None:
+    """From now on an area or a store is there, and nowhere else."""
+    connection, merchant_id = tenant.connection, tenant.merchant.merchant_id
+    await connection.execute(SQL["areas.leave"], merchant_id, node_id)
+    query = "areas.place_area" if node_id.startswith("are_") else "areas.place_store"
+    await connection.execute(SQL[query], merchant_id, placement_id, node_id, parent_id)

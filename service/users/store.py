@@ -1,0 +1,211 @@
+"""People as rows: accounts, roles, and what sets a password once."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from schemas.roles import RoleGrant
+from schemas.users import User, UserStatus
+from service.kernel import database
+from service.kernel.permissions import Grant
+from service.kernel.sql import SQL
+from service.ledger.reading import Reading
+from service.users.rules import node_of
+
+Ticket = Literal["invitation", "reset", "recovery_code"]
+
+
+class _Row(Struct):
+    """An account as it is read; `roles` is JSON."""
+
+    id: str
+    masked_email: str
+    status: UserStatus
+    second_factor: bool
+    version: int
+    created_at: datetime
+    roles: str
+
+
+class _GrantRow(Struct):
+    """A role with the stores that it is for."""
+
+    role: str
+    is_everywhere: bool
+    stores: list[str] | None
+    contract: list[str] | None
+
+
+class Holder(Struct):
+    """Whom something that is good once is for."""
+
+    user_id: str
+    masked_email: str
+    merchant_name: str
+
+
+async def insert(
+    connection: database.Connection, merchant_id: str, user_id: str, index: bytes, masked: str
+) -> bool:
+    """Whether there was nobody with this address."""
+    made = await connection.fetchval(SQL["users.insert"], merchant_id, user_id, index, masked)
+    return made is not None
+
+
+async def users(
+    connection: database.Connection, merchant_id: str, ids: Iterable[str]
+) -> list[User]:
+    """Those people with their roles, newest first."""
+    rows = await database.many(connection, "users.by_ids", _Row, merchant_id, list(ids))
+    return [_user(row) for row in rows]
+
+
+async def user(tenant: Reading, user_id: str) -> User | None:
+    """One of them."""
+    found = await users(tenant.connection, tenant.merchant.merchant_id, [user_id])
+    return found[0] if found else None
+
+
+async def page(
+    tenant: Reading, before: str, stores: frozenset[str] | None, limit: int
+) -> list[User]:
+    """People older than an id, newest first; with stores, those who have a role at one."""
+    merchant_id = tenant.merchant.merchant_id
+    within = None if stores is None else sorted(stores)
+    rows = await tenant.connection.fetch(SQL["users.page"], merchant_id, before, within, limit)
+    return await users(tenant.connection, merchant_id, [row["id"] for row in rows])
+
+
+async def by_email(tenant: Reading, index: bytes) -> str | None:
+    """Whose an address is."""
+    found: str | None = await tenant.connection.fetchval(
+        SQL["users.by_email"], tenant.merchant.merchant_id, index
+    )
+    return found
+
+
+async def grants(tenant: Reading, user_id: str) -> list[Grant]:
+    """The roles somebody has now."""
+    rows = await database.many(
+        tenant.connection, "users.grants", _GrantRow, tenant.merchant.merchant_id, user_id
+    )
+    return [
+        Grant(
+            row.role,
+            None if row.is_everywhere else frozenset(row.stores or ()),
+            None if row.contract is None else frozenset(row.contract),
+        )
+        for row in rows
+    ]
+
+
+async def give(
+    connection: database.Connection,
+    merchant_id: str,
+    grant_id: str,
+    user_id: str,
+    role: str,
+    node_id: str,
+    by: str,
+) -> bool:
+    """Whether it is a new one."""
+    area, store = (node_id if node_of(node_id) == kind else None for kind in ("area", "store"))
+    given = await connection.fetchval(
+        SQL["users.give"], merchant_id, grant_id, user_id, role, area, store, by
+    )
+    return given is not None
+
+
+async def take(tenant: Reading, user_id: str, grant_id: str, by: str) -> None:
+    """The end of a role."""
+    await tenant.connection.execute(
+        SQL["users.take"], tenant.merchant.merchant_id, grant_id, user_id, by
+    )
+
+
+async def owners(tenant: Reading) -> set[str]:
+    """Who is an owner and may sign in."""
+    rows = await tenant.connection.fetch(SQL["users.owners"], tenant.merchant.merchant_id)
+    return {row["user_id"] for row in rows}
+
+
+async def set_status(tenant: Reading, user_id: str, version: int, *, disabled: bool) -> bool:
+    """Whether it was as it was seen, and is changed."""
+    changed = await tenant.connection.fetchval(
+        SQL["users.set_status"], tenant.merchant.merchant_id, user_id, version, disabled
+    )
+    return changed is not None
+
+
+async def set_password(
+    connection: database.Connection, merchant_id: str, user_id: str, password_hash: str
+) -> bool:
+    """Whether there is such an account, and it isn't disabled."""
+    done = await connection.fetchval(SQL["users.set_password"], merchant_id, user_id, password_hash)
+    return done is not None
+
+
+async def end_second_factor(tenant: Reading, user_id: str) -> None:
+    """The authenticator and its recovery codes are good no more."""
+    merchant_id = tenant.merchant.merchant_id
+    await tenant.connection.execute(SQL["users.end_second_factor"], merchant_id, user_id)
+    await void_tickets(tenant.connection, merchant_id, user_id, ["recovery_code"])
+
+
+async def add_ticket(
+    connection: database.Connection,
+    merchant_id: str,
+    secret_hash: bytes,
+    user_id: str,
+    kind: Ticket,
+    good_for_s: float | None,
+) -> datetime:
+    """Something that is good once, and until when."""
+    expires_at: datetime = await connection.fetchval(
+        SQL["users.ticket"], merchant_id, secret_hash, user_id, kind, good_for_s
+    )
+    return expires_at
+
+
+async def void_tickets(
+    connection: database.Connection, merchant_id: str, user_id: str, kinds: list[Ticket]
+) -> None:
+    """What was given to somebody before is good no more."""
+    await connection.execute(SQL["users.void_tickets"], merchant_id, user_id, kinds)
+
+
+async def ticket_holder(
+    connection: database.Connection, merchant_id: str, secret_hash: bytes
+) -> Holder | None:
+    """Whom it is for, while it is good."""
+    return await database.one(connection, "users.ticket_holder", Holder, merchant_id, secret_hash)
+
+
+async def use_ticket(
+    connection: database.Connection, merchant_id: str, secret_hash: bytes
+) -> str | None:
+    """Whose it was; None when it is good no more."""
+    found: str | None = await connection.fetchval(SQL["users.use_ticket"], merchant_id, secret_hash)
+    return found
+
+
+async def raise_epoch(connection: database.Connection, merchant_id: str) -> str | None:
+    """Nobody is believed as they were remembered; the tenant's mode."""
+    mode: str | None = await connection.fetchval(SQL["users.raise_epoch"], merchant_id)
+    return mode
+
+
+def _user(row: _Row) -> User:
+    roles = msgspec.json.decode(row.roles, type=list[RoleGrant])
+    return User(
+        row.id,
+        row.masked_email,
+        row.status,
+        row.second_factor,
+        roles,
+        row.version,
+        row.created_at,
+    )

@@ -1,0 +1,260 @@
+"""Two merchants with a tree of stores, people in every role, and something in every state."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct, field
+
+from service.api_keys import operations as api_keys
+from service.kernel import database
+from service.kernel.ids import new_id
+from service.ledger.door import Keys
+from service.rules import accounts
+from service.users import store as users
+from tests.api import shop
+from tests.authorization.matrix import KEYS, ROLES
+from tests.harness import people
+from tests.harness import tenant as tenants
+from tests.harness.client import Client
+from tests.harness.tenant import Tenant, TestCard
+
+CONTRACT = ["cards:read", "redemptions:read", "redemptions:write"]
+NAMES = {
+    "own": "owner", "tpl": "template_designer", "chk": "checker", "fin": "finance",
+    "are": "area_manager", "sto": "store_manager", "csh": "cashier", "dev": "developer",
+    "aud": "auditor", "fsm": "store_manager", "fcs": "cashier",
+}  # fmt: skip
+OURS = ("own", "sibling", "other", "franchise")
+DAYS = {"open": 0, "closed": 1}
+ABSENT = "0" * 26
+TILL = {"terminal_id": "T2"}
+
+
+class Merchant(Struct):
+    """What a merchant has: things by what they are, where, and in which state."""
+
+    tenant: Tenant
+    office: Client
+    things: dict[tuple[str, ...], str] = field(default_factory=dict)
+    cards: dict[str, TestCard] = field(default_factory=dict)
+
+
+class World(Struct):
+    """Two of them, and what each kind of caller of the first shows."""
+
+    ours: Merchant
+    theirs: Merchant
+    shown: dict[str, str]
+    weak: dict[str, str]
+    people: dict[str, people.Person]
+    pool: database.Pool
+    keys: Keys
+
+    def thing(self, kind: str, relation: str, state: str = "") -> str:
+        """The id, key or code of something; of the other merchant's where it is foreign."""
+        if relation == "absent":
+            return absent(kind)
+        if relation == "foreign":
+            return self.theirs.things[kind, "own", state]
+        return self.ours.things[kind, "own" if relation == "ours" else relation, state]
+
+
+def absent(kind: str) -> str:
+    """What names nothing."""
+    heads = {
+        "card": "crd", "template": "tpl", "member": "mbr", "redemption": "rdm", "day": "sto",
+        "store": "sto", "at": "sto", "last": "sto", "till": "sto", "sale": "sto",
+        "node": "sto", "area": "are", "user": "usr",
+        "session": "ses", "key": "key",
+    }  # fmt: skip
+    return f"{heads[kind]}_{ABSENT}" if kind in heads else shop.new_key()
+
+
+async def build(
+    app_dsn: str, keys: Keys, client_of: Callable[..., Client], pool: database.Pool
+) -> World:
+    """Everything that the table can be asked of."""
+    ours = await _merchant(app_dsn, keys, client_of, pool)
+    theirs = await _merchant(app_dsn, keys, client_of, pool)
+    hired = {role: await _hired(pool, keys, ours, role) for role in ROLES}
+    weak = {
+        role: await people.sign_in(
+            pool, ours.tenant.merchant_id, person.user_id, second_factor=False
+        )
+        for role, person in hired.items()
+    }
+    shown = {role: person.token for role, person in hired.items()}
+    for key in KEYS:
+        shown[key] = ours.things["token", key, ""]
+    ours.things["session", "own", ""] = absent("session")  # each cell has one of its own
+    ours.things["session", "another's", ""] = weak["chk"].session_id
+    theirs.things["session", "own", ""] = (await _hired(pool, keys, theirs, "own")).session_id
+    return World(
+        ours,
+        theirs,
+        shown,
+        {role: person.token for role, person in weak.items()},
+        hired,
+        pool,
+        keys,
+    )
+
+
+async def _hired(pool: database.Pool, keys: Keys, merchant: Merchant, role: str) -> people.Person:
+    node = node_of(merchant, role)
+    return await people.hire(pool, keys, merchant.tenant.merchant_id, NAMES[role], node)
+
+
+def node_of(merchant: Merchant, role: str) -> str | None:
+    """Where somebody of the table has their role; None: in the whole merchant."""
+    places = {"are": "east", "sto": "own", "csh": "own", "fsm": "franchise", "fcs": "franchise"}
+    return merchant.things["node", places[role], ""] if role in places else None
+
+
+async def _merchant(
+    app_dsn: str, keys: Keys, client_of: Callable[..., Client], pool: database.Pool
+) -> Merchant:
+    tenant = await tenants.make(app_dsn, client_of)
+    merchant = Merchant(tenant, client_of(tenant.merchant_key))
+    await _tree(merchant)
+    await _keys(pool, merchant)
+    await _cards(merchant)
+    for where in OURS:
+        await _redemptions(merchant, where)
+        await _days(merchant, where)
+        await _users(pool, keys, merchant, where)
+    await _members(merchant)
+    merchant.things["template", "own", "published"] = tenant.template_id
+    return merchant
+
+
+async def _done(office: Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = await office.post(path, body, shop.new_key())
+    assert answer.status in (200, 201), answer.body
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def _tree(merchant: Merchant) -> None:
+    office, things = merchant.office, merchant.things
+    for name, parent in (("east", None), ("west", None), ("inner", "east")):
+        inside = things["node", parent, ""] if parent else None
+        area = await _done(office, "/v1/areas", {"name": name, "parent_id": inside})
+        things["node", name, ""] = area["id"]
+    things["area", "own", "at the top"] = things["node", "west", ""]
+    things["area", "own", "inside"] = things["node", "inner", ""]
+    for where, parent in zip(OURS, ("east", "inner", "west", "west"), strict=True):
+        body: dict[str, Any] = {"code": where, "name": where, "legal_entity": where}
+        body |= {"parent_id": things["node", parent, ""]}
+        if where == "franchise":
+            body |= {"contract": CONTRACT}
+        store_id = (await _done(office, "/v1/stores", body))["id"]
+        for kind, state in (("node", ""), ("at", ""), ("store", "active")):
+            things[kind, where, state] = store_id
+
+
+async def _keys(pool: database.Pool, merchant: Merchant) -> None:
+    merchant_id, things = merchant.tenant.merchant_id, merchant.things
+    for name, where in (("till", "own"), ("ftil", "franchise")):
+        store_id = things["node", where, ""]
+        made = await api_keys.create(pool, merchant_id, name, "pos", store_id)
+        things["token", name, ""] = made.token
+    things["token", "mkey", ""] = merchant.tenant.merchant_key
+    for state in ("active", "revoked"):
+        made = await api_keys.create(pool, merchant_id, state, "merchant", None)
+        things["key", "own", state] = made.api_key_id
+    await api_keys.revoke(pool, merchant_id, things["key", "own", "revoked"])
+
+
+async def _cards(merchant: Merchant) -> None:
+    office, tenant, things = merchant.office, merchant.tenant, merchant.things
+    for state in ("created", "active", "frozen"):
+        card = merchant.cards[state] = await card_in(office, tenant, state)
+        things["card", "own", state] = card.card_id
+
+
+async def card_in(office: Client, tenant: Tenant, state: str) -> TestCard:
+    """A card in a state."""
+    card = await shop.issue(office, tenant, activate=state != "created")
+    if state == "active":
+        store_id = tenant.store_ids[0]
+        assert (await shop.top_up(office, card, 50_000_000, store_id=store_id)).status == 201
+    if state == "frozen":
+        await _done(office, f"/v1/cards/{card.card_id}/freeze", {})
+    return card
+
+
+async def _redemptions(merchant: Merchant, where: str) -> None:
+    """One in each state, made by the merchant's own key."""
+    office, things = merchant.office, merchant.things
+    card, store_id = merchant.cards["active"], things["node", where, ""]
+    for state in ("partly refunded", "refunded", "voided"):
+        key = shop.new_key()
+        sale = await shop.sold(office, card, 1_000, store_id=store_id, key=key, till=TILL)
+        if state == "voided":
+            await _done(office, f"/v1/redemptions/{sale}/void", {})
+        else:
+            amount = shop.yuan(1_000 if state == "refunded" else 100)
+            await _done(office, f"/v1/redemptions/{sale}/refunds", {"amount": amount})
+        things["redemption", where, state] = sale
+        things["request", where, state] = key
+    key = shop.new_key()
+    dear = await shop.redeem(office, card, 10**12, store_id=store_id, key=key)
+    assert dear.status == 409, dear.body
+    things["request", where, "refused"] = key
+
+
+async def _days(merchant: Merchant, where: str) -> None:
+    office, store_id = merchant.office, merchant.things["node", where, ""]
+    for state, ago in DAYS.items():
+        day = (datetime.now(UTC) - timedelta(days=2 * ago)).date().isoformat()
+        merchant.things["date", "", state] = day
+        merchant.things["day", where, state] = store_id
+        if state == "closed":
+            await _done(office, f"/v1/stores/{store_id}/days/{day}/close", {"change_no": 0})
+
+
+async def _users(pool: database.Pool, keys: Keys, merchant: Merchant, where: str) -> None:
+    """A cashier in each state."""
+    merchant_id, things = merchant.tenant.merchant_id, merchant.things
+    for state in ("invited", "active", "disabled"):
+        user_id, email = new_id("usr"), f"{where}-{state}@{people.DOMAIN}"
+        index = accounts.email_index(keys.email, merchant_id, email)
+        async with database.tenant(pool, merchant_id) as connection:
+            await users.insert(connection, merchant_id, user_id, index, "x")
+            if state != "invited":
+                await users.set_password(connection, merchant_id, user_id, people.PASSWORD_HASH)
+            await users.give(
+                connection,
+                merchant_id,
+                new_id("grt"),
+                user_id,
+                "cashier",
+                things["node", where, ""],
+                "operator",
+            )
+            if state == "disabled":
+                await connection.execute(
+                    "update user_account set status = 'disabled' where merchant_id = $1"
+                    " and user_id = $2",
+                    merchant_id,
+                    user_id,
+                )
+        things["user", where, state] = user_id
+
+
+async def _members(merchant: Merchant) -> None:
+    """One who has a card, and one who had one; each had another, too."""
+    office, tenant, things = merchant.office, merchant.tenant, merchant.things
+    for state in ("without", "with a card"):
+        member_id = await shop.member(office, external_id=state.replace(" ", "-"))
+        things["member", "own", state] = member_id
+        card = await shop.issue(office, tenant)
+        assert (await shop.bind(office, member_id, card)).status == 201
+        things["bound", "own", state] = card.card_id
+        path = f"/v1/members/{member_id}/cards/{card.card_id}/unbind"
+        await _done(office, path, {"binding_no": 1})
+    another = await shop.issue(office, tenant)
+    assert (await shop.bind(office, things["member", "own", "with a card"], another)).status == 201
+    things["another", "own", ""] = another.card_id
