@@ -55,6 +55,7 @@ class ApiKey(Struct):
     networks: Networks
     status: Literal["active", "revoked"]
     expires_at: Annotated[Instant | None, Meta(description="null: it has no end.")]
+    rotated_to: Annotated[str | None, Meta(description="The key in its place, if there is one.")]
     last_used_at: Annotated[Instant | None, Meta(description="To the hour; null: never yet.")]
     created_at: Instant
     created_by: Annotated[str | None, Meta(description="The user; null: whoever runs the system.")]

@@ -64,7 +64,7 @@ class Settings(Struct, frozen=True):
     patience_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
     # A person's session is over when nobody used it for session_idle_s, and after session_s at the
     # latest.
-    session_idle_s: Annotated[float, Meta(ge=60, le=86_400)] = 1800.0
+    session_idle_s: Annotated[float, Meta(ge=180, le=86_400)] = 1800.0
     session_s: Annotated[float, Meta(ge=300, le=604_800)] = 43_200.0
     # Whether people are invited at addresses of companies only, not at those of free mail services.
     company_mail_only: bool = False

@@ -398,6 +398,7 @@ create table api_key (
     networks text[],
     created_by text collate "C",
     last_used_at timestamp with time zone,
+    rotated_to text collate "C",
     constraint api_key_pkey PRIMARY KEY (merchant_id, api_key_id),
     constraint api_key_secret UNIQUE (merchant_id, secret_hash),
     constraint api_key_secret_hash_check CHECK ((octet_length(secret_hash) = 32)),
@@ -409,7 +410,7 @@ alter table api_key enable row level security;
 alter table api_key force row level security;
 create policy tenant on api_key as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on api_key to kafang_app;
-grant update (name, scopes, status, expires_at, last_used_at) on api_key to kafang_app;
+grant update (name, scopes, status, expires_at, last_used_at, rotated_to) on api_key to kafang_app;
 
 create table area (
     merchant_id text collate "C" not null,
@@ -1017,6 +1018,7 @@ create table user_ticket (
     secret_hash bytea not null,
     user_id text collate "C" not null,
     kind text not null,
+    issued_by text collate "C",
     created_at timestamp with time zone not null,
     expires_at timestamp with time zone,
     used_at timestamp with time zone,

@@ -1,5 +1,7 @@
 """The story of an API key: made by people with what they may themselves, exchanged, ended."""
 
+from datetime import timedelta
+
 import asyncpg
 
 from schemas.api_keys import ApiKey, ApiKeyCreate, ApiKeyList, ApiKeyMade, ApiKeyRotate
@@ -14,10 +16,11 @@ from service.kernel.paging import page as page_of
 from service.kernel.permissions import PERMISSIONS, may_have
 from service.kernel.problems import NOT_FOUND, ProblemError, because, define, define_reason
 from service.kernel.routes import Answer, Call, json_answer, object_id
-from service.ledger.reading import Reading, reading, writing
+from service.ledger.reading import Reading, configuring, reading
 from service.ledger.reasons import STORE_UNKNOWN, UNPROCESSABLE
 
 AFTER_ALL = "key_~"  # sorts after every id
+LONGEST = timedelta(days=36_500)
 
 KEY_OVER = define(
     "api_key_over",
@@ -32,12 +35,19 @@ SCOPE_BEYOND = define_reason("scope_beyond", "You may not do this yourself, so y
 NETWORK_INVALID = define_reason(
     "network_invalid", "Give a network as 203.0.113.0/24, or an address, of IPv4 or IPv6."
 )
-EXPIRY_PAST = define_reason("expiry_past", "Give an instant that is to come.")
+KEY_ROTATED = define_reason(
+    "api_key_rotated",
+    "It was exchanged for the key in existing_id. If that one's text is lost, revoke it and make "
+    "another.",
+)
+EXPIRY_PAST = define_reason(
+    "expiry_past", "Give an instant that is to come, within a hundred years."
+)
 
 
 async def make(call: Call, body: ApiKeyCreate) -> Answer:
     """A new key, whose text is in this answer only."""
-    async with writing(call) as tenant:
+    async with configuring(call) as tenant:
         reasons = _contradictions(call, tenant, body)
         if reasons:
             raise ProblemError(UNPROCESSABLE, reasons=reasons)
@@ -56,14 +66,17 @@ async def browse(call: Call, _: None) -> Answer:
 
 async def rotate(call: Call, body: ApiKeyRotate) -> Answer:
     """Another key that may do the same; the old one is over soon."""
-    async with writing(call) as tenant:
+    async with configuring(call) as tenant:
         old = await _named(call, tenant)
         if reasons := _beyond(call, tenant, old.scopes, old.store_id):
             raise ProblemError(UNPROCESSABLE, reasons=reasons)
-        if not await store.shorten(tenant, old.id, body.overlap_s):
-            raise ProblemError(KEY_OVER)
+        if old.rotated_to is not None:
+            reason = because(KEY_ROTATED, existing_id=old.rotated_to)
+            raise ProblemError(KEY_OVER, reasons=[reason])
         again = ApiKeyCreate(old.name, old.scopes, old.store_id, old.expires_at, old.networks)
         made = await _make(call, tenant, again)
+        if not await store.shorten(tenant, old.id, body.overlap_s, made.key.id):
+            raise ProblemError(KEY_OVER)
         after = {"id": made.key.id, "overlap_s": body.overlap_s}
         await audit.record(call, tenant, "api_key.rotated", old.id, after=after)
     return json_answer(201, made)
@@ -71,7 +84,7 @@ async def rotate(call: Call, body: ApiKeyRotate) -> Answer:
 
 async def end(call: Call, _: None) -> Answer:
     """Nothing sent with it after this answer is accepted."""
-    async with writing(call) as tenant:
+    async with configuring(call) as tenant:
         old = await _named(call, tenant)
         if await store.revoke(tenant.connection, tenant.merchant.merchant_id, old.id):
             await audit.record(call, tenant, "api_key.revoked", old.id)
@@ -91,7 +104,8 @@ def _contradictions(call: Call, tenant: Reading, body: ApiKeyCreate) -> list[Rea
         because(NETWORK_INVALID, path=f"$.networks[{place}]")
         for place in rules.bad_networks(body.networks or ())
     ]
-    past = body.expires_at is not None and body.expires_at <= tenant.merchant.clock
+    soon, late = tenant.merchant.clock, tenant.merchant.clock + LONGEST
+    past = body.expires_at is not None and not soon < body.expires_at < late
     expiry = [because(EXPIRY_PAST, path="$.expires_at")] if past else []
     beyond = [] if unknown else _beyond(call, tenant, body.scopes, body.store_id)
     return unknown + beyond + networks + expiry
@@ -104,14 +118,18 @@ def _beyond(call: Call, tenant: Reading, scopes: list[str], store_id: str | None
     return [
         because(SCOPE_BEYOND, path=f"$.scopes[{place}]")
         for place, scope in enumerate(scopes)
-        if "people" in PERMISSIONS[scope].of and not call.credential.acts_for(scope, store_id)
+        if not call.credential.acts_for(_needed(scope), store_id)
     ]
+
+
+def _needed(scope: str) -> str:
+    """What a person must be allowed whose key is to have this: tokens of members show members."""
+    return scope if "people" in PERMISSIONS[scope].of else "members:read"
 
 
 async def _make(call: Call, tenant: Reading, body: ApiKeyCreate) -> ApiKeyMade:
     merchant, api_key_id = tenant.merchant, new_id("key")
     text = tokens.new_token(merchant.merchant_id, merchant.mode)
-    await store.raise_epoch(tenant.connection, merchant.merchant_id)
     try:
         await store.insert(
             tenant.connection,

@@ -79,17 +79,12 @@ async def page(
     )
 
 
-async def shorten(tenant: Reading, api_key_id: str, good_for_s: float) -> bool:
+async def shorten(tenant: Reading, api_key_id: str, good_for_s: float, rotated_to: str) -> bool:
     """Whether it was good still; from now on it is so for as long, at most."""
     done = await tenant.connection.fetchval(
-        SQL["api_keys.shorten"], tenant.merchant.merchant_id, api_key_id, good_for_s
+        SQL["api_keys.shorten"], tenant.merchant.merchant_id, api_key_id, good_for_s, rotated_to
     )
     return done is not None
-
-
-async def raise_epoch(connection: database.Connection, merchant_id: str) -> None:
-    """Whoever remembers the tenant's credentials reads them again."""
-    await connection.fetchval(SQL["api_keys.raise_epoch"], merchant_id)
 
 
 async def refresh(

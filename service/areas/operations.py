@@ -9,7 +9,7 @@ from service.audit import operations as audit
 from service.kernel.ids import new_id
 from service.kernel.problems import NOT_FOUND, ProblemError, because, define, define_reason
 from service.kernel.routes import Answer, Call, json_answer, object_id
-from service.ledger.reading import Reading, reading, writing
+from service.ledger.reading import Reading, configuring, reading
 from service.ledger.reasons import UNPROCESSABLE
 
 AREA_EXISTS = define(
@@ -30,8 +30,7 @@ TOO_MANY_AREAS = define_reason("too_many_areas", f"A merchant may have {rules.AR
 
 async def create(call: Call, body: AreaCreate) -> Answer:
     """A new area, or the one that is just so."""
-    async with writing(call) as tenant:
-        await store.raise_epoch(tenant)
+    async with configuring(call) as tenant:
         areas = await store.areas(tenant)
         same = next((area for area in areas if area.name == body.name), None)
         if same is not None:
@@ -60,8 +59,7 @@ async def browse(call: Call, _: None) -> Answer:
 async def move(call: Call, body: Move) -> Answer:
     """Another place for an area, with all that is in it."""
     area_id = object_id(call, "area_id", "are")
-    async with writing(call) as tenant:
-        await store.raise_epoch(tenant)
+    async with configuring(call) as tenant:
         areas = {area.id: area for area in await store.areas(tenant)}
         if area_id not in areas:
             raise ProblemError(NOT_FOUND)

@@ -6,11 +6,6 @@ from service.kernel.sql import SQL
 from service.ledger.reading import Reading
 
 
-async def raise_epoch(tenant: Reading) -> None:
-    """Who may do what where is read again; changes of the tree come one after the other."""
-    await tenant.connection.fetchval(SQL["areas.raise_epoch"], tenant.merchant.merchant_id)
-
-
 async def areas(tenant: Reading) -> list[Area]:
     """Every area."""
     return await database.many(tenant.connection, "areas.all", Area, tenant.merchant.merchant_id)

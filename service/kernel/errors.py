@@ -4,6 +4,7 @@ import re
 from functools import cache
 from typing import Any, Literal
 
+import asyncpg
 from litestar import Request
 from litestar.exceptions import HTTPException
 from litestar.response import Response
@@ -67,6 +68,9 @@ def _problem(error: Exception, scope: Scope, effect: Effect) -> ProblemError:
     if isinstance(error, database.LOST):
         logs.log.warning("database lost", request_id=request_id_of(scope), error=error)
         return ProblemError(problems.UNAVAILABLE, DATABASE_LOST[effect], outcome=outcome)
+    if isinstance(error, asyncpg.DeadlockDetectedError):  # all of it was rolled back
+        logs.log.warning("deadlock", request_id=request_id_of(scope), error=error)
+        return ProblemError(problems.UNAVAILABLE)
     logs.log.error("unforeseen", request_id=request_id_of(scope), exc_info=error)
     return ProblemError(problems.INTERNAL_ERROR, outcome=outcome)
 

@@ -52,9 +52,13 @@ class Passwords:
         """Do what looks hard at a password, where hashing is done. Raises 503."""
         return await self._run(work)
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    def require_room(self) -> None:
+        """Raise 503 when too many wait."""
         if self._under_way >= self._waiting_max:
             raise ProblemError(OVERLOADED)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        self.require_room()
         self._under_way += 1
         done = asyncio.get_running_loop().run_in_executor(self._thread, work)
         done.add_done_callback(self._leave)

@@ -65,7 +65,7 @@ PERMISSIONS = {
     "reversals:write": Permission("reverse a request by its key", guarded=True),
     SELF: Permission("see and manage one's own account", of=_PEOPLE),
     "stores:read": Permission("see stores and areas"),
-    "stores:write": Permission("make and move stores and areas"),
+    "stores:write": Permission("make and move stores and areas", guarded=True),
     "templates:read": Permission("read card templates"),
     "templates:write": Permission("publish card templates"),
     "test_clock:write": Permission("move a test tenant's clock"),

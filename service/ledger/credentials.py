@@ -38,20 +38,16 @@ class Uses:
         now = asyncio.get_running_loop().time()
         if now - self._noted.get(credential.secret_hash, -every_s) < every_s:
             return
+        if credential.session_id is not None:
+            await self._note_session(credential)
+        else:
+            writing = asyncio.create_task(self._note_key(credential))
+            self._writing.add(writing)
+            writing.add_done_callback(self._writing.discard)
         self._noted[credential.secret_hash] = now
         self._noted.move_to_end(credential.secret_hash)
         if len(self._noted) > ENTRIES_MAX:
             self._noted.popitem(last=False)
-        if credential.session_id is None:
-            writing = asyncio.create_task(self._note_key(credential))
-            self._writing.add(writing)
-            writing.add_done_callback(self._writing.discard)
-            return
-        try:
-            await self._note_session(credential)
-        except BaseException:
-            self._noted.pop(credential.secret_hash, None)
-            raise
 
     async def close(self) -> None:
         """Leave nothing half-written."""
@@ -125,6 +121,7 @@ def _for_member(claims: tokens.MemberClaims, issuer: Credential) -> Credential:
         issuer,
         scopes=frozenset(),
         store_id=None,
+        networks=None,
         expires_at=min(claims.expires_at, issuer.expires_at or claims.expires_at),
         member_id=claims.member_id,
         token_generation=claims.generation,

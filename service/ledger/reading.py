@@ -99,28 +99,49 @@ async def writing(call: Call, *, also_suspended: bool = False) -> AsyncIterator[
         yield await opened(call, connection)
 
 
-async def active_tenant_of(call: Call, connection: database.Connection) -> Reading:
+@asynccontextmanager
+async def configuring(call: Call, *, also_suspended: bool = False) -> AsyncIterator[Reading]:
+    """As `writing`, and nobody else configures this merchant meanwhile.
+
+    Who may do what is read again once it is one's turn, and by everybody from the commit on.
+    """
+    merchant_id = call.credential.merchant_id
+    async with database.tenant(call.state.pool, merchant_id) as connection:
+        await connection.fetchval(SQL["tenant.raise_epoch"], merchant_id)
+        opened = tenant_of if also_suspended else active_tenant_of
+        yield await opened(call, connection, remember=False)
+
+
+async def active_tenant_of(
+    call: Call, connection: database.Connection, *, remember: bool = True
+) -> Reading:
     """As `tenant_of`, where something is to change: 403 also for a suspended merchant."""
-    tenant = await tenant_of(call, connection)
+    tenant = await tenant_of(call, connection, remember=remember)
     if tenant.merchant.status != "active":
         raise ProblemError(MERCHANT_SUSPENDED)
     return tenant
 
 
-async def tenant_of(call: Call, connection: database.Connection) -> Reading:
+async def tenant_of(
+    call: Call, connection: database.Connection, *, remember: bool = True
+) -> Reading:
     """The caller's tenant in a transaction that has it set. Raises 401 and 403.
+
+    `remember`: unless the epoch is this transaction's own.
 
     The credential is checked again when the tenant's epoch has moved, and a member's token always:
     by the database's clock, in the snapshot of what is read.
     """
     credential = call.credential
     merchant = await database.one(connection, "tenant.merchant", Merchant, credential.merchant_id)
-    if merchant is None or not await _is_good(call, connection, merchant):
+    if merchant is None or not await _is_good(call, connection, merchant, remember):
         raise ProblemError(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
     return Reading(connection, merchant)
 
 
-async def _is_good(call: Call, connection: database.Connection, merchant: Merchant) -> bool:
+async def _is_good(
+    call: Call, connection: database.Connection, merchant: Merchant, remember: bool
+) -> bool:
     """Whether the credential still is, or the API key that the token was issued with. Raises 403.
 
     The real clock: a test tenant's may stand still, and a token would be good for ever.
@@ -132,13 +153,17 @@ async def _is_good(call: Call, connection: database.Connection, merchant: Mercha
         # On the connection that is held: waiting for a second one of the pool, readers would
         # wait for each other.
         tenant = await call.state.terms.load(
-            credential.merchant_id, [credential.secret_hash], connection=connection
+            credential.merchant_id,
+            [credential.secret_hash],
+            connection=connection,
+            remember=remember,
         )
         fresh = tenant.credentials.get(credential.secret_hash) if tenant else None
         if fresh is None:
             return False
         if credential.member_id is None:
             require_scope(fresh, call.scope)
+            call.credential = fresh  # where it may act has changed, too
     if credential.member_id is None:
         return True
     generation: int | None = await connection.fetchval(

@@ -80,10 +80,14 @@ class Terms:
         stores: Iterable[str] = (),
         templates: Iterable[TemplateRef] = (),
         connection: database.Connection | None = None,
+        *,
+        remember: bool = True,
     ) -> Tenant | None:
         """Read these in one snapshot, and remember them beside what is known of the same epoch.
 
-        With `connection`, in the snapshot that it has open. None when there is no such tenant.
+        With `connection`, in the snapshot that it has open; what that transaction has changed
+        itself must not be remembered, as long as it may be rolled back or change more of it. None
+        when there is no such tenant.
         """
         wanted = (set(hashes), set(stores), set(templates))
         if connection is not None:
@@ -91,7 +95,7 @@ class Terms:
         else:
             async with database.borrowed(self._pool) as own:
                 read = await _read(own, merchant_id, *wanted)
-        return None if read is None else self._remember(read)
+        return self._remember(read) if read is not None and remember else read
 
     def _remember(self, read: Tenant) -> Tenant:
         merchant = read.merchant

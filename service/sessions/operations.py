@@ -32,7 +32,7 @@ from service.kernel.problems import (
     define_reason,
 )
 from service.kernel.routes import Answer, Call, Guest, json_answer, object_id
-from service.ledger.reading import Reading, reading, writing
+from service.ledger.reading import Reading, configuring, reading, writing
 from service.ledger.reasons import UNPROCESSABLE
 from service.rules import accounts
 from service.sessions import rules, store
@@ -83,6 +83,7 @@ async def sign_in(guest: Guest, body: SignIn) -> Answer:
     address = accounts.email(body.email).address
     index = accounts.email_index(keys.email, merchant_id, address)
     subjects = rules.subjects(keys.device, merchant_id, index, body.device_token, guest.address)
+    guest.state.passwords.require_room()  # before anything is counted
     account = await _try(guest, merchant_id, index, subjects)
     password_hash = account.password_hash if account and account.status == "active" else None
     try:
@@ -109,17 +110,16 @@ async def browse(call: Call, _: None) -> Answer:
 async def end(call: Call, _: None) -> Answer:
     """One of one's own sessions is over."""
     session_id = object_id(call, "session_id", "ses")
-    async with writing(call, also_suspended=True) as tenant:
+    async with configuring(call, also_suspended=True) as tenant:
         if not await store.end(tenant, call.credential.actor_id, session_id):
             raise ProblemError(NOT_FOUND)
-        await store.raise_epoch(tenant.connection, tenant.merchant.merchant_id)
         await audit.record(call, tenant, "session.ended", session_id)
     return json_answer(200, SessionsEnded(1))
 
 
 async def sign_out(call: Call, _: None) -> Answer:
     """All of one's own sessions are over, this one too."""
-    async with writing(call, also_suspended=True) as tenant:
+    async with configuring(call, also_suspended=True) as tenant:
         ended = await end_all(tenant, call.credential.actor_id)
         await audit.record(call, tenant, "session.ended", call.credential.actor_id)
     return json_answer(200, SessionsEnded(ended))
@@ -143,14 +143,14 @@ async def confirm_totp(call: Call, body: TotpConfirm) -> Answer:
     """The authenticator counts from now on. Every session is over: sign in with a code."""
     user_id, merchant_id = call.credential.actor_id, call.credential.merchant_id
     codes = [rules.new_recovery_code() for _ in range(rules.RECOVERY_CODES)]
-    async with writing(call, also_suspended=True) as tenant:
+    async with configuring(call, also_suspended=True) as tenant:
         account = await store.own_account(tenant, user_id)
         if account.totp_sealed is None:
             raise ProblemError(SECOND_FACTOR_REFUSED, reasons=[because(TOTP_NOT_BEGUN)])
         step = _step(call.state.door_keys.totp, merchant_id, account, body.one_time_code)
         if step is None:
             raise ProblemError(UNPROCESSABLE, reasons=[because(CODE_WRONG, path="$.one_time_code")])
-        if not await store.confirm_totp(tenant, user_id, step):
+        if not await store.confirm_totp(tenant, user_id, step, account.totp_sealed):
             raise ProblemError(SECOND_FACTOR_REFUSED, reasons=[because(TOTP_SET_UP)])
         await store.void_recovery_codes(tenant.connection, merchant_id, user_id)
         for code in codes:
@@ -191,8 +191,10 @@ async def end_all(tenant: Reading, user_id: str) -> int:
 async def end_every(
     connection: database.Connection, merchant_id: str, user_id: str, but: str | None = None
 ) -> int:
-    """The same in a transaction that is nobody's request; `but` goes on."""
-    await store.raise_epoch(connection, merchant_id)
+    """The same in a transaction that is nobody's request; `but` goes on.
+
+    It has raised the epoch: whoever ends what others remember does that first.
+    """
     return await store.end_others(connection, merchant_id, user_id, but)
 
 

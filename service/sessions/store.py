@@ -164,10 +164,10 @@ async def seal_totp(tenant: Reading, user_id: str, sealed: bytes) -> bool:
     return done is not None
 
 
-async def confirm_totp(tenant: Reading, user_id: str, step: int) -> bool:
+async def confirm_totp(tenant: Reading, user_id: str, step: int, sealed: bytes) -> bool:
     """Whether there was one to be confirmed."""
     done = await tenant.connection.fetchval(
-        SQL["sessions.confirm_totp"], tenant.merchant.merchant_id, user_id, step
+        SQL["sessions.confirm_totp"], tenant.merchant.merchant_id, user_id, step, sealed
     )
     return done is not None
 
@@ -194,8 +194,3 @@ async def void_recovery_codes(
 ) -> None:
     """Those before are good no more."""
     await connection.execute(SQL["sessions.void_recovery_codes"], merchant_id, user_id)
-
-
-async def raise_epoch(connection: database.Connection, merchant_id: str) -> None:
-    """Nobody is believed as they were remembered."""
-    await connection.fetchval(SQL["users.raise_epoch"], merchant_id)

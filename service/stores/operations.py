@@ -17,7 +17,7 @@ from service.kernel.paging import page as page_of
 from service.kernel.permissions import PERMISSIONS
 from service.kernel.problems import NOT_FOUND, ProblemError, because, define, define_reason
 from service.kernel.routes import Answer, Call, json_answer, object_id
-from service.ledger.reading import Reading, reading, writing
+from service.ledger.reading import Reading, configuring, reading
 from service.ledger.reasons import STORE_NOT_ALLOWED, UNPROCESSABLE
 from service.rules.periods import zone
 from service.stores import store
@@ -64,8 +64,7 @@ async def open_store(call: Call, body: StoreCreate) -> Answer:
     store_id, merchant_id = new_id("sto"), call.credential.merchant_id
     cutoff = time.fromisoformat(body.day_cutoff)
     made = StoreCreated(merchant_id, store_id, body.name, body.legal_entity, body.time_zone, cutoff)
-    async with writing(call) as tenant:
-        await store.raise_epoch(tenant.connection, merchant_id)
+    async with configuring(call) as tenant:
         if not await store.insert(tenant.connection, made, body.code, body.contract):
             return json_answer(200, await _same(tenant, body))
         await areas.place(tenant, store_id, body.parent_id)
@@ -97,8 +96,7 @@ async def read(call: Call, _: None) -> Answer:
 async def move(call: Call, body: Move) -> Answer:
     """Another place in the tree."""
     store_id = object_id(call, "store_id", "sto")
-    async with writing(call) as tenant:
-        await store.raise_epoch(tenant.connection, tenant.merchant.merchant_id)
+    async with configuring(call) as tenant:
         found = await store.by_id(tenant, store_id)
         if found is None:
             raise ProblemError(NOT_FOUND)

@@ -3,7 +3,7 @@
 from schemas.sessions import Me, PasswordChange, SessionsEnded
 from service.audit import operations as audit
 from service.kernel.routes import Answer, Call, json_answer
-from service.ledger.reading import reading, writing
+from service.ledger.reading import configuring, reading
 from service.sessions import operations as sessions
 from service.users import store
 
@@ -34,9 +34,10 @@ async def change_password(call: Call, body: PasswordChange) -> Answer:
     known = [body.current_password, user.masked_email.rpartition("@")[2]]
     await sessions.require_strong(passwords, body.new_password, known, "$.new_password")
     password_hash = await passwords.hash(body.new_password)
-    async with writing(call, also_suspended=True) as tenant:
+    async with configuring(call, also_suspended=True) as tenant:
         connection, merchant_id = tenant.connection, tenant.merchant.merchant_id
         await store.set_password(connection, merchant_id, user.id, password_hash)
+        await store.void_tickets(connection, merchant_id, user.id, ["invitation", "reset"])
         ended = await sessions.end_every(connection, merchant_id, user.id, credential.session_id)
         await audit.record(call, tenant, "user.password_set", user.id)
     return json_answer(200, SessionsEnded(ended))

@@ -1,7 +1,8 @@
 """The story of a person: invited with a role, in with a password, given more, let in no more.
 
-Nobody acts on themselves, and nobody on somebody who has a role that they couldn't give. What ends
-is over with the answer: the tenant's epoch is raised in the same transaction.
+Nobody acts on themselves, and nobody on somebody who has a role that they couldn't give: so there
+is always an owner, whoever took the role from the others. What ends is over with the answer: the
+tenant's epoch is raised in the same transaction.
 """
 
 import asyncpg
@@ -32,7 +33,7 @@ from service.kernel.problems import (
     define_reason,
 )
 from service.kernel.routes import Answer, Call, Guest, json_answer, object_id
-from service.ledger.reading import Reading, reading, writing
+from service.ledger.reading import Reading, configuring, reading
 from service.ledger.reasons import STORE_UNKNOWN, UNPROCESSABLE
 from service.rules import accounts
 from service.sessions import operations as sessions
@@ -72,7 +73,6 @@ NODE_UNKNOWN = define_reason("node_unknown", "You have no such area.")
 USER_MOVED = define_reason(
     "user_moved", "Somebody changed the account meanwhile. Look at it, then decide again."
 )
-LAST_OWNER = define_reason("last_owner", "Nobody else is an owner. Make somebody else one first.")
 ONESELF = define_reason("oneself", "Nobody does this to themselves. Ask somebody else.")
 
 
@@ -82,7 +82,7 @@ async def invite(call: Call, body: UserInvite) -> Answer:
     merchant_id = call.credential.merchant_id
     index = accounts.email_index(call.state.door_keys.email, merchant_id, found.address)
     user_id = new_id("usr")
-    async with writing(call) as tenant:
+    async with configuring(call) as tenant:
         await _require_may_give(call, tenant, body.role, body.node_id)
         if not await store.insert(tenant.connection, merchant_id, user_id, index, found.masked):
             existing_id = await store.by_email(tenant, index)
@@ -90,7 +90,7 @@ async def invite(call: Call, body: UserInvite) -> Answer:
             raise ProblemError(USER_EXISTS, reasons=[reason])
         await _give(call, tenant, user_id, body.role, body.node_id)
         await audit.record(call, tenant, "user.invited", user_id)
-        answer = await _ticket(tenant, user_id, "invitation", INVITATION_S)
+        answer = await _ticket(call, tenant, user_id, "invitation", INVITATION_S)
     return json_answer(201, answer)
 
 
@@ -110,10 +110,12 @@ async def read(call: Call, _: None) -> Answer:
 
 async def give(call: Call, body: RoleAt) -> Answer:
     """One more role."""
-    async with writing(call) as tenant:
+    async with configuring(call) as tenant:
         user = await _within_reach(call, tenant)
         await _require_may_give(call, tenant, body.role, body.node_id)
         is_new = await _give(call, tenant, user.id, body.role, body.node_id)
+        if is_new:  # whoever handed out a way in could be somebody with more than they have
+            await _void_tickets(tenant, user.id)
         given = await store.user(tenant, user.id)
     return json_answer(201 if is_new else 200, given)
 
@@ -121,13 +123,12 @@ async def give(call: Call, body: RoleAt) -> Answer:
 async def take(call: Call, _: None) -> Answer:
     """One role less."""
     grant_id = object_id(call, "grant_id", "grt")
-    async with writing(call) as tenant:
-        await store.raise_epoch(tenant.connection, tenant.merchant.merchant_id)
+    async with configuring(call) as tenant:
         user = await _within_reach(call, tenant)
         grant = next((grant for grant in user.roles if grant.id == grant_id), None)
         if grant is not None:
-            await _require_another_owner(tenant, user, is_taken=grant.role == "owner")
             await store.take(tenant, user.id, grant_id, call.credential.actor_id)
+            await store.void_issued(tenant, user.id)
             before = {"role": grant.role, "node_id": grant.node_id}
             await audit.record(call, tenant, "role.revoked", user.id, before=before)
         return json_answer(200, await store.user(tenant, user.id))
@@ -145,8 +146,7 @@ async def enable(call: Call, body: UserVersion) -> Answer:
 
 async def reset(call: Call, body: UserReset) -> Answer:
     """A new invitation, or a way back in; what was given before is good no more."""
-    async with writing(call) as tenant:
-        await store.raise_epoch(tenant.connection, tenant.merchant.merchant_id)
+    async with configuring(call) as tenant:
         user = await _within_reach(call, tenant)
         if user.status == "disabled":
             raise ProblemError(USER_REFUSED, reasons=[because(USER_MOVED)])
@@ -157,7 +157,8 @@ async def reset(call: Call, body: UserReset) -> Answer:
         await audit.record(call, tenant, "user.reset", user.id)
         is_new = user.status == "invited"
         kind: store.Ticket = "invitation" if is_new else "reset"
-        answer = await _ticket(tenant, user.id, kind, INVITATION_S if is_new else RESET_S)
+        good_for_s = INVITATION_S if is_new else RESET_S
+        answer = await _ticket(call, tenant, user.id, kind, good_for_s)
     return json_answer(201, answer)
 
 
@@ -175,12 +176,12 @@ async def redeem(guest: Guest, body: TicketRedeem) -> Answer:
     await sessions.require_strong(guest.state.passwords, body.password, known)
     password_hash = await guest.state.passwords.hash(body.password)
     async with database.tenant(pool, merchant_id) as connection:
+        await store.raise_epoch(connection, merchant_id)
         user_id = await store.use_ticket(connection, merchant_id, token.secret_hash)
         if user_id is None or not await store.set_password(
             connection, merchant_id, user_id, password_hash
         ):
             raise ProblemError(TICKET_REFUSED)
-        await store.raise_epoch(connection, merchant_id)
         await sessions.end_every(connection, merchant_id, user_id)
         await audit.record_guest(guest, connection, merchant_id, "user.password_set", user_id)
     return json_answer(200, TicketRedeemed(merchant_id, user_id))
@@ -203,7 +204,9 @@ async def create_owner(
         )
         after = {"role": "owner", "node_id": merchant_id}
         await audit.record_operator(connection, merchant_id, "user.invited", user_id, after=after)
-        return await _new_ticket(connection, merchant_id, mode, user_id, "invitation", INVITATION_S)
+        return await _new_ticket(
+            connection, merchant_id, mode, user_id, "invitation", INVITATION_S, audit.account()
+        )
 
 
 async def roles(call: Call, _: None) -> Answer:
@@ -259,7 +262,7 @@ async def _within_reach(call: Call, tenant: Reading) -> User:
     own = await store.grants(tenant, call.credential.actor_id)
     for grant in user.roles:
         place = grant.node_id if rules.node_of(grant.node_id) == "store" else None
-        if not rules.may_give(own, grant.role, place):
+        if not rules.may_give(own, call.scope, grant.role, place):
             raise ProblemError(BEYOND_REACH)
     return user
 
@@ -272,14 +275,13 @@ async def _require_may_give(call: Call, tenant: Reading, role: str, node_id: str
         reason = because(ROLE_ELSEWHERE, path="$.node_id", allowed=allowed)
         raise ProblemError(UNPROCESSABLE, reasons=[reason])
     own = await store.grants(tenant, call.credential.actor_id)
-    if not rules.may_give(own, role, node_id if kind == "store" else None):
+    if not rules.may_give(own, call.scope, role, node_id if kind == "store" else None):
         raise ProblemError(BEYOND_REACH)
 
 
 async def _give(call: Call, tenant: Reading, user_id: str, role: str, node_id: str) -> bool:
     """Whether the role is new to them. Raises 422 when there is no such place."""
     connection, merchant_id = tenant.connection, tenant.merchant.merchant_id
-    await store.raise_epoch(connection, merchant_id)
     by = call.credential.actor_id
     try:
         is_new = await store.give(
@@ -294,35 +296,34 @@ async def _give(call: Call, tenant: Reading, user_id: str, role: str, node_id: s
     return is_new
 
 
-async def _require_another_owner(tenant: Reading, user: User, *, is_taken: bool) -> None:
-    """Raise 409 where nobody would be an owner any more."""
-    if is_taken and await store.owners(tenant) <= {user.id}:
-        raise ProblemError(USER_REFUSED, reasons=[because(LAST_OWNER)])
-
-
 async def _set_status(call: Call, version: int, *, disabled: bool) -> Answer:
-    async with writing(call) as tenant:
-        await store.raise_epoch(tenant.connection, tenant.merchant.merchant_id)
+    async with configuring(call) as tenant:
         user = await _within_reach(call, tenant)
         if (user.status == "disabled") != disabled:
-            is_owner = any(grant.role == "owner" for grant in user.roles)
-            await _require_another_owner(tenant, user, is_taken=disabled and is_owner)
             if not await store.set_status(tenant, user.id, version, disabled=disabled):
                 raise ProblemError(USER_REFUSED, reasons=[because(USER_MOVED)])
+            await _void_tickets(tenant, user.id)
             if disabled:
                 await sessions.end_all(tenant, user.id)
+                await store.void_issued(tenant, user.id)
             await audit.record(
                 call, tenant, "user.disabled" if disabled else "user.enabled", user.id
             )
         return json_answer(200, await store.user(tenant, user.id))
 
 
+async def _void_tickets(tenant: Reading, user_id: str) -> None:
+    """Ways in that were handed out for somebody are good no more."""
+    merchant_id = tenant.merchant.merchant_id
+    await store.void_tickets(tenant.connection, merchant_id, user_id, ["invitation", "reset"])
+
+
 async def _ticket(
-    tenant: Reading, user_id: str, kind: store.Ticket, good_for_s: float
+    call: Call, tenant: Reading, user_id: str, kind: store.Ticket, good_for_s: float
 ) -> UserTicket:
-    merchant = tenant.merchant
+    merchant, by = tenant.merchant, call.credential.actor_id
     return await _new_ticket(
-        tenant.connection, merchant.merchant_id, merchant.mode, user_id, kind, good_for_s
+        tenant.connection, merchant.merchant_id, merchant.mode, user_id, kind, good_for_s, by
     )
 
 
@@ -333,12 +334,13 @@ async def _new_ticket(
     user_id: str,
     kind: store.Ticket,
     good_for_s: float,
+    by: str,
 ) -> UserTicket:
     """What sets a password once; those given before are good no more."""
     text = tokens.new_token(merchant_id, mode, "kft")
     await store.void_tickets(connection, merchant_id, user_id, ["invitation", "reset"])
     expires_at = await store.add_ticket(
-        connection, merchant_id, tokens.hash_of(text), user_id, kind, good_for_s
+        connection, merchant_id, tokens.hash_of(text), user_id, kind, good_for_s, by
     )
     [user] = await store.users(connection, merchant_id, [user_id])
     return UserTicket(user, text, expires_at)

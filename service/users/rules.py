@@ -11,13 +11,15 @@ def node_of(node_id: str) -> Node:
     return kinds.get(node_id[:3], "merchant")
 
 
-def may_give(own: Iterable[Grant], role: str, store_id: str | None) -> bool:
+def may_give(own: Iterable[Grant], scope: str, role: str, store_id: str | None) -> bool:
     """Whether somebody with these grants may give a role at a store, or (None) above stores.
 
-    One of their own roles must give it, there or in all of the merchant.
+    One of their own roles must give it, there or in all of the merchant, and a contract allow it.
     """
     return any(
-        role in ROLES[grant.role].grants and (grant.stores is None or store_id in grant.stores)
+        role in ROLES[grant.role].grants
+        and (grant.stores is None or store_id in grant.stores)
+        and (grant.contract is None or scope in grant.contract)
         for grant in own
         if grant.role in ROLES
     )

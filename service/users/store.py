@@ -126,12 +126,6 @@ async def take(tenant: Reading, user_id: str, grant_id: str, by: str) -> None:
     )
 
 
-async def owners(tenant: Reading) -> set[str]:
-    """Who is an owner and may sign in."""
-    rows = await tenant.connection.fetch(SQL["users.owners"], tenant.merchant.merchant_id)
-    return {row["user_id"] for row in rows}
-
-
 async def set_status(tenant: Reading, user_id: str, version: int, *, disabled: bool) -> bool:
     """Whether it was as it was seen, and is changed."""
     changed = await tenant.connection.fetchval(
@@ -161,11 +155,12 @@ async def add_ticket(
     secret_hash: bytes,
     user_id: str,
     kind: Ticket,
-    good_for_s: float | None,
+    good_for_s: float,
+    by: str,
 ) -> datetime:
     """Something that is good once, and until when."""
     expires_at: datetime = await connection.fetchval(
-        SQL["users.ticket"], merchant_id, secret_hash, user_id, kind, good_for_s
+        SQL["users.ticket"], merchant_id, secret_hash, user_id, kind, good_for_s, by
     )
     return expires_at
 
@@ -175,6 +170,11 @@ async def void_tickets(
 ) -> None:
     """What was given to somebody before is good no more."""
     await connection.execute(SQL["users.void_tickets"], merchant_id, user_id, kinds)
+
+
+async def void_issued(tenant: Reading, user_id: str) -> None:
+    """Ways in that somebody handed out, who may no more."""
+    await tenant.connection.execute(SQL["users.void_issued"], tenant.merchant.merchant_id, user_id)
 
 
 async def ticket_holder(

@@ -8,6 +8,8 @@ create table user_ticket (
   secret_hash bytea not null check (octet_length(secret_hash) = 32),
   user_id     text collate "C" not null,
   kind        text not null check (kind in ('invitation', 'reset', 'recovery_code')),
+  -- Who handed it out; nobody for recovery codes.
+  issued_by   text collate "C",
   created_at  timestamptz not null,
   expires_at  timestamptz,
   used_at     timestamptz,

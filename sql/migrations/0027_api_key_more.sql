@@ -1,4 +1,5 @@
--- From where a key may be used (null: from anywhere), who made it, and when it was used last, to the hour.
+-- From where a key may be used (null: from anywhere), who made it, when it was used last, to the hour, and which key came
+-- in its place.
 
 set local lock_timeout = '5s';
 
@@ -8,6 +9,7 @@ create type credential_row_v2 as (
 alter table api_key
   add column networks text[],
   add column created_by text collate "C",
-  add column last_used_at timestamptz;
+  add column last_used_at timestamptz,
+  add column rotated_to text collate "C";
 
-grant update (last_used_at) on api_key to kafang_app;
+grant update (last_used_at, rotated_to) on api_key to kafang_app;

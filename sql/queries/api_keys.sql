@@ -11,9 +11,9 @@ insert into api_key
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp());
 
 -- name: refresh
--- Other scopes: $3 for a till's key, $4 for one of the merchant's own.
+-- Other scopes: $3 for a till's key, $4 for one of the merchant's own. What people made stays as they made it.
 update api_key set scopes = case when store_id is null then $4::text[] else $3::text[] end
-where merchant_id = $1 and api_key_id = $2 and status = 'active'
+where merchant_id = $1 and api_key_id = $2 and status = 'active' and created_by is null
 returning merchant_id, api_key_id, name, scopes;
 
 -- name: revoke
@@ -24,14 +24,15 @@ returning api_key_id;
 
 -- name: page
 -- Keys older than one, newest first, or that one.
-select api_key_id as id, name, scopes, store_id, networks, status, expires_at, last_used_at, created_at, created_by
+select api_key_id as id, name, scopes, store_id, networks, status, expires_at, rotated_to, last_used_at,
+  created_at, created_by
 from api_key where merchant_id = $1 and api_key_id < $2 and ($3::text is null or api_key_id = $3)
 order by api_key_id desc limit $4;
 
 -- name: shorten
 -- It is good for so many seconds, and no longer.
 update api_key
-set expires_at = least(expires_at, clock_timestamp() + make_interval(secs => $3))
+set expires_at = least(expires_at, clock_timestamp() + make_interval(secs => $3)), rotated_to = $4
 where merchant_id = $1 and api_key_id = $2 and status = 'active'
   and (expires_at is null or expires_at > clock_timestamp())
 returning api_key_id;

@@ -1,9 +1,5 @@
 -- The tree: areas, and where they and stores are.
 
--- name: raise_epoch
--- Whoever remembers who may do what where reads it again. Whoever changes the tree waits here for who does so before.
-update merchant set epoch = epoch + 1 where merchant_id = $1 returning epoch;
-
 -- name: all
 -- Every area, in the order they were made.
 select a.area_id as id, a.name, p.parent_id, a.created_at

@@ -93,7 +93,7 @@ returning user_id;
 -- name: confirm_totp
 -- From now on signing in needs a code.
 update user_account set totp_since = clock_timestamp(), totp_step = $3, version = version + 1
-where merchant_id = $1 and user_id = $2 and totp_since is null and totp_sealed is not null
+where merchant_id = $1 and user_id = $2 and totp_since is null and totp_sealed = $4
 returning user_id;
 
 -- name: add_recovery_code

@@ -17,6 +17,10 @@ select * from terms_v3($1, $2, $3, $4, $5);
 -- Under which generation a member's tokens are good now; nothing when there is no such member.
 select token_generation from member where merchant_id = $1 and member_id = $2;
 
+-- name: raise_epoch
+-- Whoever remembers who may do what reads it again; whoever changes it waits here for who does so before.
+update merchant set epoch = epoch + 1 where merchant_id = $1 returning mode;
+
 -- name: use_session
 -- Somebody uses a session: nothing when it is over, or nobody used it for so many seconds.
 update user_session set last_used_at = clock_timestamp()

@@ -54,12 +54,6 @@ update role_grant set revoked_at = clock_timestamp(), revoked_by = $4
 where merchant_id = $1 and grant_id = $2 and user_id = $3 and revoked_at is null
 returning grant_id;
 
--- name: owners
--- Who has the role of an owner and can sign in.
-select distinct g.user_id from role_grant g
-join user_account u on u.merchant_id = $1 and u.user_id = g.user_id and u.status <> 'disabled'
-where g.merchant_id = $1 and g.role = 'owner' and g.revoked_at is null;
-
 -- name: set_status
 -- In or out, unless somebody changed the account meanwhile.
 update user_account
@@ -82,14 +76,19 @@ where merchant_id = $1 and user_id = $2;
 
 -- name: ticket
 -- What is good once.
-insert into user_ticket (merchant_id, secret_hash, user_id, kind, created_at, expires_at)
-values ($1, $2, $3, $4, clock_timestamp(), clock_timestamp() + make_interval(secs => $5))
+insert into user_ticket (merchant_id, secret_hash, user_id, kind, issued_by, created_at, expires_at)
+values ($1, $2, $3, $4, $6, clock_timestamp(), clock_timestamp() + make_interval(secs => $5))
 returning expires_at;
 
 -- name: void_tickets
 -- Those of these kinds that were given to somebody before are good no more.
 update user_ticket set used_at = clock_timestamp()
 where merchant_id = $1 and user_id = $2 and kind = any ($3::text[]) and used_at is null;
+
+-- name: void_issued
+-- Those that somebody handed out are good no more.
+update user_ticket set used_at = clock_timestamp()
+where merchant_id = $1 and issued_by = $2 and used_at is null;
 
 -- name: ticket_holder
 -- Whom an invitation or a reset is for that is still good.

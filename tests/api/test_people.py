@@ -93,6 +93,48 @@ async def test_an_invitation_is_good_until_the_next(staff: Staff) -> None:
         assert (await staff.guest.post("/v1/tickets/redeem", body)).status == status
 
 
+async def test_a_way_in_ends_when_its_holder_gets_more(staff: Staff) -> None:
+    """Whoever kept a token for a cashier isn't let in as what the cashier became."""
+    made = await staff.invited("a@xinghe.example")
+    more = {"role": "auditor", "node_id": staff.tenant.merchant_id}
+    assert (await staff.boss.post(f"/v1/users/{made['user']['id']}/roles", more)).status == 201
+    body = {"token": made["token"], "password": RIGHT}
+    assert (await staff.guest.post("/v1/tickets/redeem", body)).status == 409
+
+
+@pytest.mark.parametrize("how", ["disabled", "demoted"])
+async def test_who_may_no_more_leaves_no_way_in(staff: Staff, how: str) -> None:
+    manager = await staff.hired("store_manager", staff.tenant.store_ids[0])
+    invitation = {
+        "email": "a@xinghe.example", "role": "cashier", "node_id": staff.tenant.store_ids[0]
+    }  # fmt: skip
+    async with staff.client_of(manager.token) as own:
+        made = (await own.post("/v1/users", invitation)).json()
+    path = f"/v1/users/{manager.user_id}"
+    [grant] = (await staff.boss.get(path)).json()["roles"]
+    act = "/disable" if how == "disabled" else f"/roles/{grant['id']}/revoke"
+    sent = {"version": 2} if how == "disabled" else {}
+    assert (await staff.boss.post(path + act, sent)).status == 200
+    body = {"token": made["token"], "password": RIGHT}
+    assert (await staff.guest.post("/v1/tickets/redeem", body)).status == 409
+
+
+async def test_what_one_may_at_a_store_isnt_for_another(staff: Staff, office: Client) -> None:
+    """A manager here who is a cashier there reverses others' requests here alone."""
+    here, there = staff.tenant.store_ids
+    person = await staff.hired("store_manager", here)
+    more = {"role": "cashier", "node_id": there}
+    assert (await staff.boss.post(f"/v1/users/{person.user_id}/roles", more)).status == 201
+    card = await shop.funded(office, staff.tenant, 1_000)
+    async with staff.client_of(person.token) as own:
+        for store_id, status in ((here, 201), (there, 403)):
+            key = shop.new_key()
+            await shop.sold(office, card, 10, store_id=store_id, key=key)
+            body = {"idempotency_key": key}
+            answer = await own.post("/v1/reversals", body, shop.new_key())
+            assert answer.status == status, answer.body
+
+
 async def test_T8_whatever_is_wrong_is_told_in_the_same_words(staff: Staff) -> None:
     person = await staff.hired("cashier", staff.tenant.store_ids[0])
     disabled = await staff.hired("cashier", staff.tenant.store_ids[0])
@@ -279,7 +321,10 @@ async def test_a_key_is_exchanged(staff: Staff, office: Client) -> None:
     for token in (made["token"], after["token"]):
         async with staff.client_of(token) as own:
             assert (await own.get(f"/v1/cards/{card.card_id}")).status == 200
-    assert (await staff.boss.post(f"{path}/rotate", {"overlap_s": 0})).status == 201
+    again = await staff.boss.post(f"{path}/rotate", {"overlap_s": 0})
+    assert (again.status, shop.reasons(again)) == (409, ["api_key_rotated"])
+    assert again.json()["reasons"][0]["existing_id"] == after["key"]["id"]
+    assert (await staff.boss.post(f"{path}/revoke", {})).status == 200
     async with staff.client_of(made["token"]) as own:
         assert (await own.get(f"/v1/cards/{card.card_id}")).status == 401
     async with asyncio.timeout(30):  # it is noted beside the request

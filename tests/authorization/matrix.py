@@ -64,13 +64,13 @@ report_operations      merchant     A   -   A   A   -   -   -   -   A   -   -   
 list_events            merchant     A   -   -   A   -   -   -   A   A   -   -   -    -    A
 list_audit_entries     merchant     A   -   A   -   -   -   -   -   A   -   -   -    -    A
 move_test_clock        merchant     A   -   -   -   -   -   -   A   -   -   -   -    -    A
-create_store           merchant     A   -   -   -   -   -   -   -   -   -   -   -    -    A
+create_store!          merchant     A   -   -   -   -   -   -   -   -   -   -   -    -    A
 list_stores            merchant     A   A   A   A   A   A   -   A   A   -   -   -    -    A
 get_store              store        A   A   A   A   O   O   -   A   A   -   -   -    -    A
-move_store             store        A   -   -   -   -   -   -   -   -   -   -   -    -    A
-create_area            merchant     A   -   -   -   -   -   -   -   -   -   -   -    -    A
+move_store!            store        A   -   -   -   -   -   -   -   -   -   -   -    -    A
+create_area!           merchant     A   -   -   -   -   -   -   -   -   -   -   -    -    A
 list_areas             merchant     A   A   A   A   A   A   -   A   A   -   -   -    -    A
-move_area              area         A   -   -   -   -   -   -   -   -   -   -   -    -    A
+move_area!             area         A   -   -   -   -   -   -   -   -   -   -   -    -    A
 invite_user!           node         A   -   -   -   O   O   -   -   -   -   -   -    -    -
 list_users!            merchant     A   -   -   -   A   A   -   -   A   -   -   -    -    -
 get_user!              user         A   -   -   -   O   O   -   -   A   -   -   -    -    -

@@ -194,10 +194,10 @@ async def _people(server: Server, steps: Walk, merchant_id: str) -> None:
     user = {"user_id": invited["user"]["id"]}
     await steps.send("list_users")
     await steps.send("get_user", **user)
+    await steps.send("redeem_ticket", {"token": invited["token"]})
     given = await steps.send("give_role", node, **user)
     cashier = next(grant["id"] for grant in given["roles"] if grant["role"] == "cashier")
     await steps.send("revoke_role", grant_id=cashier, **user)
-    await steps.send("redeem_ticket", {"token": invited["token"]})
     signed_in = await steps.send("sign_in", {"merchant_id": merchant_id})
     own, steps.boss = steps.boss, Client(server.host, server.port, signed_in["token"])
     async with steps.boss:

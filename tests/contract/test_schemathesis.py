@@ -138,7 +138,13 @@ async def _staffed(world: World, name: str) -> None:
         if name == "confirm_totp":
             await connection.fetchval(SQL["sessions.seal_totp"], merchant_id, owner.user_id, sealed)
         await connection.fetchval(
-            SQL["users.ticket"], merchant_id, tokens.hash_of(text), other.user_id, "reset", 3600.0
+            SQL["users.ticket"],
+            merchant_id,
+            tokens.hash_of(text),
+            other.user_id,
+            "reset",
+            3600.0,
+            owner.user_id,
         )
         seen = await connection.fetchval(version, merchant_id, other.user_id)
     world.body = {

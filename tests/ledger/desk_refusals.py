@@ -16,7 +16,7 @@ from service.kernel.permissions import SELF
 from service.stores import operations as stores
 from tests.ledger.people_refusals import ABSENT, asked, on
 from tests.ledger.rules.kit import Shop
-from tests.ledger.stored_refusals import How, call
+from tests.ledger.stored_refusals import How, bound, call
 
 
 async def made_twice(merchant: Shop) -> Any:
@@ -79,7 +79,7 @@ async def look_elsewhere(merchant: Shop) -> Any:
     owner = await asked(merchant)
     made = await stores.open_store(owner, StoreCreate(os.urandom(4).hex(), "x", "x"))
     found = call(merchant)
-    found.credential = msgspec.structs.replace(found.credential, store_id=merchant.store_id)
+    found.credential = await bound(merchant, found.credential, merchant.store_id)
     found.path = {**ABSENT, "store_id": msgspec.json.decode(made.body)["id"]}
     return await stores.read(found, None)
 
@@ -114,6 +114,15 @@ async def rotated_beyond(merchant: Shop) -> Any:
         await merchant.rows(
             "update merchant set mode = 'test', epoch = epoch + 1 where merchant_id = $1"
         )
+
+
+async def rotated_twice(merchant: Shop) -> Any:
+    """A key that another one came for."""
+    found = await asked(merchant)
+    made = await desk.make(found, ApiKeyCreate("x", ["cards:read"]))
+    found.path["api_key_id"] = msgspec.json.decode(made.body)["key"]["id"]
+    for _ in range(2):
+        await desk.rotate(found, ApiKeyRotate())
 
 
 async def rotated_late(merchant: Shop) -> Any:
@@ -161,8 +170,11 @@ CASES: list[tuple[str, str, How]] = [
     (f"{K}.make", "contradiction network_invalid", keyed(networks=["x"])),
     (f"{K}._beyond", "scope_beyond",
      keyed(live=True, role="developer", scopes=["refunds:write"])),
+    (f"{K}._beyond", "scope_beyond",
+     keyed(live=True, role="developer", scopes=["member_tokens:write"])),
     (f"{K}._make", "contradiction store_unknown", keyed(store_id=ABSENT["store_id"])),
     (f"{K}._named", "not_found", on(desk.end, None)),
     (f"{K}.rotate", "api_key_over", rotated_late),
+    (f"{K}.rotate", "api_key_over api_key_rotated", rotated_twice),
     (f"{K}.rotate", "contradiction scope_beyond", rotated_beyond),
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from schemas.sessions import PasswordConfirm, SignIn, TotpConfirm
 from schemas.users import TicketRedeem, UserInvite, UserReset, UserVersion
 from service.kernel import database, sealing, tokens
 from service.kernel.auth import require_network, scope_missing
+from service.kernel.ids import new_id
 from service.kernel.passwords import Passwords
 from service.kernel.permissions import SELF
 from service.ledger.credentials import Uses
@@ -20,6 +21,7 @@ from service.sessions import operations as sessions
 from service.sessions import rules
 from service.sessions import store as session_store
 from service.users import operations as users
+from service.users import store as user_store
 from tests.harness import people
 from tests.ledger.rules.kit import Shop
 from tests.ledger.stored_refusals import How, call
@@ -125,30 +127,16 @@ async def beyond(merchant: Shop) -> Any:
     return await users.invite(found, body)
 
 
-async def last_owner(merchant: Shop) -> Any:
-    """Whoever takes the role isn't an owner any more."""
-    await merchant.rows(
-        "update role_grant set revoked_at = now(), revoked_by = 'x'"
-        " where merchant_id = $1 and role = 'owner' and revoked_at is null"
-    )
-    only = await another(merchant, "owner")
-    found = await asked(merchant, "owner", user_id=only)
-    await merchant.rows(
-        "update user_account set status = 'disabled' where merchant_id = $1 and user_id = $2",
-        found.credential.user_id,
-    )
-    found.credential = msgspec.structs.replace(
-        (await asked(merchant, "owner")).credential, user_id=found.credential.user_id
-    )
-    await merchant.rows(
-        "update role_grant set revoked_at = now(), revoked_by = 'x' where merchant_id = $1"
-        " and role = 'owner' and revoked_at is null and user_id <> all ($2::text[])",
-        [only, found.credential.user_id],
-    )
-    version = (await merchant.rows(
-        "select version from user_account where merchant_id = $1 and user_id = $2", only
-    ))[0][0]  # fmt: skip
-    return await users.disable(found, UserVersion(version))
+async def above_oneself(merchant: Shop) -> Any:
+    """A cashier of one's own who is an owner, too."""
+    other_id = await another(merchant)
+    async with database.tenant(merchant.pool, merchant.merchant_id) as connection:
+        await user_store.give(
+            connection, merchant.merchant_id, new_id("grt"), other_id, "owner",
+            merchant.merchant_id, "x",
+        )  # fmt: skip
+    found = await asked(merchant, "store_manager", merchant.store_id, user_id=other_id)
+    return await users.disable(found, UserVersion(99))
 
 
 async def reset_disabled(merchant: Shop) -> Any:
@@ -307,7 +295,7 @@ CASES: list[tuple[str, str, How]] = [
     ("service.kernel.auth.scope_missing", "permission_missing", lacking("audit:read")),
     ("service.kernel.auth.scope_missing", "second_factor_required",
      lacking("audit:read", weak=True)),
-    ("service.kernel.passwords.Passwords._run", "overloaded", hash_too_many),
+    ("service.kernel.passwords.Passwords.require_room", "overloaded", hash_too_many),
     ("service.ledger.batch.Batch.authorize", "store_not_allowed", at_another_store),
     ("service.ledger.credentials.Uses._note_session", "unauthenticated", idle),
     ("service.rules.accounts.why_weak",
@@ -335,9 +323,7 @@ CASES: list[tuple[str, str, How]] = [
      invited(role="area_manager", node=ABSENT["area_id"])),
     (f"{U}._seen", "not_found", on(users.read, None)),
     (f"{U}._within_reach", "user_refused oneself", upon_oneself),
-    (f"{U}._within_reach", "beyond_reach",
-     on_another(users.disable, UserVersion(99), "owner", "developer")),
-    (f"{U}._require_another_owner", "user_refused last_owner", last_owner),
+    (f"{U}._within_reach", "beyond_reach", above_oneself),
     (f"{U}._set_status", "user_refused user_moved", on_another(users.disable, STALE)),
     (f"{U}.reset", "user_refused user_moved", reset_disabled),
     (f"{U}.redeem", "ticket_refused", redeem_nothing),

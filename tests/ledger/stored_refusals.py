@@ -148,6 +148,12 @@ def clock_back(merchant: Shop) -> Awaitable[Any]:
     return merchants.move(call(merchant), TestClockMove(datetime(2020, 1, 1, tzinfo=UTC)))
 
 
+async def bound(merchant: Shop, credential: Any, store_id: str) -> Any:
+    """A key as if it were of that store's till, and read just now."""
+    [row] = await merchant.rows("select epoch from merchant where merchant_id = $1")
+    return msgspec.structs.replace(credential, store_id=store_id, epoch=row[0])
+
+
 def elsewhere(read: Callable[[Any, None], Awaitable[Any]], name: str) -> How:
     """What one store did, read with the key of another's till; `name` is the id's in the path."""
 
@@ -155,7 +161,7 @@ def elsewhere(read: Callable[[Any, None], Awaitable[Any]], name: str) -> How:
         redeemed = await merchant.redeem(await merchant.card(100), 30)
         asked = call(merchant)
         asked.path = PATH | {name: redeemed["id"]}
-        asked.credential = msgspec.structs.replace(asked.credential, store_id="sto_elsewhere")
+        asked.credential = await bound(merchant, asked.credential, "sto_elsewhere")
         return await read(asked, None)
 
     return asked_for
@@ -170,7 +176,8 @@ def on_day(move: Callable[[Any], Awaitable[Any]], day: str, **changes: Any) -> H
             merchant.pool, merchant.merchant_id, "门店", "青禾", ZONE, time(4)
         )
         asked.path = PATH | {"store_id": made.store_id, "business_date": day}
-        asked.credential = msgspec.structs.replace(asked.credential, **changes)
+        if "store_id" in changes:
+            asked.credential = await bound(merchant, asked.credential, changes["store_id"])
         return await move(asked)
 
     return asked_for

@@ -50,7 +50,10 @@ def reverse(
 
 def _problem(command: Command, intent: Reverse, target: Target) -> ProblemError | None:
     credential = command.credential
-    if target.actor_id != credential.actor_id and ANY_CLIENT not in credential.scopes:
+    any_client = ANY_CLIENT in credential.scopes and credential.acts_for(
+        ANY_CLIENT, target.store_id
+    )
+    if target.actor_id != credential.actor_id and not any_client:
         return ProblemError(FORBIDDEN, reasons=[because(OTHER_CLIENT, allowed=[ANY_CLIENT])])
     if not credential.acts_for(command.scope, target.store_id):
         return ProblemError(STORE_NOT_ALLOWED)
