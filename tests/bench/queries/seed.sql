@@ -88,3 +88,8 @@ where s.merchant_id = any ($1::text[]);
 -- name: recorded
 -- How many operations a merchant has up to an instant.
 select count(*) from operation where merchant_id = $1 and recorded_at <= $2;
+
+-- name: columns
+-- A table's columns in their order.
+select attname::text from pg_attribute where attrelid = $1::text::regclass and attnum > 0 and not attisdropped
+order by attnum;
