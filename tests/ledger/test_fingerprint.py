@@ -66,7 +66,7 @@ CASES: list[tuple[str, Any, dict[str, str], dict[str, Any], str]] = [
 
 def fingerprint(route: str, path: dict[str, str], body: Any, store_id: str | None = "sto_1") -> str:
     """As the door makes it."""
-    credential = SimpleNamespace(store_id=store_id)
+    credential = SimpleNamespace(user_id=None, store_id=store_id)
     call: Any = SimpleNamespace(route=route, path=path, credential=credential)
     return door.fingerprint(KEYS, call, body).hex()
 
