@@ -80,7 +80,6 @@ create type credential_row_v2 as (
 
 create type grant_row_v1 as (
     role text,
-    is_everywhere boolean,
     stores text[],
     contract text[]
 );
@@ -1647,6 +1646,22 @@ end
 $function$;
 grant execute on routine read_v1(text,boolean,text[],bytea[],text[],text[],text[],text[]) to kafang_app;
 
+CREATE OR REPLACE FUNCTION public.roles_v1(p_merchant text, p_user text)
+ RETURNS grant_row_v1[]
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select array(
+    select row(g.role,
+        case when g.store_id is not null then array[g.store_id]
+          when g.area_id is not null then reach_v1(p_merchant, g.area_id) end,
+        s.contract)::grant_row_v1
+      from role_grant g
+      left join store s on s.merchant_id = p_merchant and s.store_id = g.store_id
+      where g.merchant_id = p_merchant and g.user_id = p_user and g.revoked_at is null)
+$function$;
+grant execute on routine roles_v1(text,text) to kafang_app;
+
 CREATE OR REPLACE FUNCTION public.sequence_v1(p_merchants text[])
  RETURNS integer
  LANGUAGE plpgsql
@@ -1742,13 +1757,7 @@ begin
           left join store s on s.merchant_id = p_merchant and s.store_id = k.store_id
           where k.merchant_id = p_merchant and k.secret_hash = any (p_hashes) and k.status = 'active'),
     array(select row(u.session_id, u.user_id, u.secret_hash, u.second_factor, u.expires_at,
-            array(select row(g.role, g.area_id is null and g.store_id is null,
-                    case when g.store_id is not null then array[g.store_id]
-                      when g.area_id is not null then reach_v1(p_merchant, g.area_id) end,
-                    s.contract)::grant_row_v1
-                  from role_grant g
-                  left join store s on s.merchant_id = p_merchant and s.store_id = g.store_id
-                  where g.merchant_id = p_merchant and g.user_id = u.user_id and g.revoked_at is null))::session_row_v1
+            roles_v1(p_merchant, u.user_id))::session_row_v1
           from user_session u
           join user_account a on a.merchant_id = p_merchant and a.user_id = u.user_id and a.status = 'active'
           where u.merchant_id = p_merchant and u.secret_hash = any (p_hashes) and u.ended_at is null),

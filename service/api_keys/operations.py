@@ -52,7 +52,7 @@ async def create(
     if (bundle == "pos") != (store_id is not None):
         raise ValueError("a pos key is bound to a store (name it), a merchant key to none")
     async with database.tenant(pool, merchant_id) as connection:
-        mode = await store.mode(connection, merchant_id)
+        mode = await database.raise_epoch(connection, merchant_id)
         if mode is None:
             raise ValueError(f"there is no merchant {merchant_id}")
         text = tokens.new_token(merchant_id, mode)
@@ -78,7 +78,7 @@ async def refresh(pool: database.Pool, merchant_id: str, api_key_id: str) -> Key
     until somebody says so.
     """
     async with database.tenant(pool, merchant_id) as connection:
-        mode = await store.mode(connection, merchant_id)
+        mode = await database.raise_epoch(connection, merchant_id)
         if mode is None:
             return None
         pos, merchant = (_scopes(bundle, mode) for bundle in ("pos", "merchant"))

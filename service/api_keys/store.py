@@ -31,12 +31,6 @@ class KeyScopes(Struct):
     scopes: list[str]
 
 
-async def mode(connection: database.Connection, merchant_id: str) -> str | None:
-    """Whether the tenant is a test or a live one; None when there is none."""
-    value: str | None = await connection.fetchval(SQL["api_keys.raise_epoch"], merchant_id)
-    return value
-
-
 async def insert(
     connection: database.Connection,
     merchant_id: str,
@@ -104,5 +98,5 @@ async def revoke(connection: database.Connection, merchant_id: str, api_key_id: 
     """Whether an active key was ended."""
     ended = await connection.fetchval(SQL["api_keys.revoke"], merchant_id, api_key_id)
     if ended is not None:
-        await connection.fetchval(SQL["api_keys.raise_epoch"], merchant_id)
+        await database.raise_epoch(connection, merchant_id)
     return ended is not None

@@ -11,12 +11,9 @@ async def areas(tenant: Reading) -> list[Area]:
     return await database.many(tenant.connection, "areas.all", Area, tenant.merchant.merchant_id)
 
 
-async def insert(tenant: Reading, area_id: str, name: str) -> bool:
-    """Whether there was none of this name."""
-    made = await tenant.connection.fetchval(
-        SQL["areas.insert"], tenant.merchant.merchant_id, area_id, name
-    )
-    return made is not None
+async def insert(tenant: Reading, area_id: str, name: str) -> None:
+    """A new one."""
+    await tenant.connection.execute(SQL["areas.insert"], tenant.merchant.merchant_id, area_id, name)
 
 
 async def place(tenant: Reading, placement_id: str, node_id: str, parent_id: str | None) -> None:

@@ -37,6 +37,15 @@ def is_inside(address: str | None, networks: Iterable[str]) -> bool:
     return any(found in _network(text) for text in networks)
 
 
+def is_network(text: str) -> bool:
+    """Whether a text is a network or a single address."""
+    try:
+        _network(text)
+    except ValueError:
+        return False
+    return True
+
+
 @lru_cache(4096)
 def _network(text: str) -> IPv4Network | IPv6Network:
     return ip_network(text)

@@ -58,25 +58,26 @@ class Credential(Struct, frozen=True):
         assert actor is not None
         return actor
 
-    def only_store(self, scope: str) -> str | None:
-        """The store it does this for where none is named; None: it must be named, or is of none.
+    def limited_to(self, scope: str) -> frozenset[str] | None:
+        """The stores it does this for: a till's own, those a person was given; None is all."""
+        if self.store_id is not None:
+            return frozenset((self.store_id,))
+        return self.stores.get(scope)
 
-        A till's own, and that of a person who may do it at one store alone.
-        """
-        stores = self.stores.get(scope, frozenset())
-        return next(iter(stores)) if len(stores) == 1 else self.store_id
+    def only_store(self, scope: str) -> str | None:
+        """The store it does this for where none is named; None: it must be named, or is of none."""
+        stores = self.limited_to(scope)
+        return next(iter(stores)) if stores is not None and len(stores) == 1 else None
 
     def acts_for(self, scope: str, store_id: str | None) -> bool:
         """Whether it may do this for a store; None is the merchant's own office.
 
         A till's key may for its own store only, a person for those they were given, a member never.
         """
-        if self.member_id is not None:
+        if self.member_id is not None or (self.user_id is not None and scope not in self.scopes):
             return False
-        if self.user_id is not None:
-            stores = self.stores.get(scope)
-            return scope in self.scopes and (stores is None or store_id in stores)
-        return self.store_id in (None, store_id)
+        stores = self.limited_to(scope)
+        return stores is None or store_id in stores
 
 
 def closed_to_members() -> ProblemError:

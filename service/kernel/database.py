@@ -199,6 +199,15 @@ def _cut_when_cancelled(connection: Connection) -> Iterator[None]:
         raise
 
 
+async def raise_epoch(connection: Connection, merchant_id: str) -> str | None:
+    """Nothing is believed as it was remembered once this commits; who else configures waits.
+
+    The tenant's mode, test or live; None when there is no such tenant.
+    """
+    mode: str | None = await connection.fetchval(SQL["tenant.raise_epoch"], merchant_id)
+    return mode
+
+
 async def one(connection: Connection, query: str, wanted: type[T], *values: Any) -> T | None:
     """The row a named query finds, as a Struct, or None."""
     row = await connection.fetchrow(SQL[query], *values)

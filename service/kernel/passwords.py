@@ -3,7 +3,7 @@
 argon2id with what OWASP recommends (19 MiB, two passes). A worker hashes in one thread that gives
 way to everything else on the machine, and a bounded number wait for it: a flood of sign-ins is
 turned away with 503, whatever memory and time it wanted. Who has hung up keeps their place until
-their hash is done, or a client could have as many as it can open connections (THREAT-T11).
+their hash is done, or a client could have as many as it can open connections (THREAT-T19).
 """
 
 import asyncio
@@ -41,23 +41,20 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """What is stored of a password. Raises 503 when too many wait."""
-        return await self._run(lambda: _hasher.hash(password))
+        return await self.run(lambda: _hasher.hash(password))
 
     async def fits(self, password_hash: str | None, password: str) -> bool:
         """Whether it is the password; without a hash never, after the same time. Raises 503."""
-        right = await self._run(lambda: _verified(password_hash or _NOBODYS, password))
+        right = await self.run(lambda: _verified(password_hash or _NOBODYS, password))
         return right and password_hash is not None
-
-    async def judge(self, work: Callable[[], T]) -> T:
-        """Do what looks hard at a password, where hashing is done. Raises 503."""
-        return await self._run(work)
 
     def require_room(self) -> None:
         """Raise 503 when too many wait."""
         if self._under_way >= self._waiting_max:
             raise ProblemError(OVERLOADED)
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do what takes long, where hashing is done. Raises 503 when too many wait."""
         self.require_room()
         self._under_way += 1
         done = asyncio.get_running_loop().run_in_executor(self._thread, work)

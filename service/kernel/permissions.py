@@ -89,6 +89,11 @@ class Grant(Struct, frozen=True):
     stores: frozenset[str] | None
     contract: frozenset[str] | None
 
+    @classmethod
+    def read(cls, role: str, stores: list[str] | None, contract: list[str] | None) -> "Grant":
+        """As `roles_v1` returns it."""
+        return cls(role, _all_or(stores), _all_or(contract))
+
 
 class Allowed(Struct, frozen=True):
     """What a person may: `stores` has those permissions that aren't for the whole merchant.
@@ -114,6 +119,10 @@ def allowed(grants: Iterable[Grant], *, second_factor: bool) -> Allowed:
             reach[name] = None if known is None or grant.stores is None else known | grant.stores
     limited = {name: stores for name, stores in reach.items() if stores is not None}
     return Allowed(frozenset(reach), limited, frozenset(withheld - reach.keys()))
+
+
+def _all_or(names: list[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)
 
 
 def _given(grant: Grant) -> frozenset[str]:

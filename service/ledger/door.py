@@ -59,8 +59,7 @@ def fingerprint(keys: Keys, call: Call, body: Any) -> bytes:
     Key order, white space and defaults don't matter: request Structs leave defaults out, so that a
     field added later changes no fingerprint of a request sent before.
     """
-    credential = call.credential
-    at = credential.only_store(call.scope) if credential.user_id else credential.store_id
+    at = call.credential.only_store(call.scope)
     message = _encode([call.route, sorted(call.path.items()), at, body])
     return hmac.digest(keys.fingerprint, message, "sha256")[:16]
 

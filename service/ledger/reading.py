@@ -107,7 +107,7 @@ async def configuring(call: Call, *, also_suspended: bool = False) -> AsyncItera
     """
     merchant_id = call.credential.merchant_id
     async with database.tenant(call.state.pool, merchant_id) as connection:
-        await connection.fetchval(SQL["tenant.raise_epoch"], merchant_id)
+        await database.raise_epoch(connection, merchant_id)
         opened = tenant_of if also_suspended else active_tenant_of
         yield await opened(call, connection, remember=False)
 

@@ -174,20 +174,10 @@ def _session(
     secret_hash: bytes,
     second_factor: bool,
     expires_at: datetime,
-    grants: list[tuple[str, bool, list[str] | None, list[str] | None]],
+    grants: list[tuple[str, list[str] | None, list[str] | None]],
 ) -> Credential:
     """What a person may in this session, by the roles they have now."""
-    found = allowed(
-        (
-            Grant(
-                role,
-                None if everywhere else frozenset(stores or ()),
-                None if contract is None else frozenset(contract),
-            )
-            for role, everywhere, stores, contract in grants
-        ),
-        second_factor=second_factor,
-    )
+    found = allowed((Grant.read(*grant) for grant in grants), second_factor=second_factor)
     return Credential(
         merchant.merchant_id,
         None,

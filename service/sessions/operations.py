@@ -161,6 +161,13 @@ async def confirm_totp(call: Call, body: TotpConfirm) -> Answer:
     return json_answer(200, RecoveryCodes(codes))
 
 
+async def end_second_factor(tenant: Reading, user_id: str) -> None:
+    """Somebody's authenticator, its recovery codes and every session of theirs are over."""
+    await store.end_totp(tenant, user_id)
+    await store.void_recovery_codes(tenant.connection, tenant.merchant.merchant_id, user_id)
+    await end_all(tenant, user_id)
+
+
 async def require_password(call: Call, password: str, path: str) -> None:
     """Raise 422 unless it is the caller's own; an open screen isn't enough, nor is trying."""
     user_id, merchant_id = call.credential.actor_id, call.credential.merchant_id
@@ -178,7 +185,7 @@ async def require_strong(
     passwords: Passwords, password: str, known: Iterable[str], path: str = "$.password"
 ) -> None:
     """Raise 422 with all that is wrong with a password that somebody chose."""
-    reasons = await passwords.judge(lambda: list(accounts.why_weak(password, known, path)))
+    reasons = await passwords.run(lambda: list(accounts.why_weak(password, known, path)))
     if reasons:
         raise ProblemError(UNPROCESSABLE, reasons=reasons)
 

@@ -172,6 +172,11 @@ async def confirm_totp(tenant: Reading, user_id: str, step: int, sealed: bytes) 
     return done is not None
 
 
+async def end_totp(tenant: Reading, user_id: str) -> None:
+    """The authenticator is good no more."""
+    await tenant.connection.execute(SQL["sessions.end_totp"], tenant.merchant.merchant_id, user_id)
+
+
 async def add_recovery_code(
     connection: database.Connection, merchant_id: str, user_id: str, code_hash: bytes
 ) -> None:

@@ -49,7 +49,7 @@ async def create(
     store_id = new_id("sto")
     made = StoreCreated(merchant_id, store_id, name, legal_entity, time_zone, day_cutoff)
     async with database.tenant(pool, merchant_id) as connection:
-        if not await store.raise_epoch(connection, merchant_id):
+        if await database.raise_epoch(connection, merchant_id) is None:
             raise ValueError(f"there is no merchant {merchant_id}")
         await store.insert(connection, made)
         await audit.record_operator(connection, merchant_id, "store.created", store_id, after=made)
@@ -77,7 +77,7 @@ async def browse(call: Call, _: None) -> Answer:
     """Stores in the order they were made: all, or those that the caller is responsible for."""
     limit, after = call.query.limit, decode_cursor(call.query.cursor, Id) or ""
     async with reading(call) as tenant:
-        found = await store.page(tenant, after, _own_stores(call), limit + 1)
+        found = await store.page(tenant, after, call.credential.limited_to(call.scope), limit + 1)
     return json_answer(200, StoreList(*page_of(found, limit, lambda each: each.id)))
 
 
@@ -106,13 +106,6 @@ async def move(call: Call, body: Move) -> Answer:
             await audit.record(call, tenant, "store.moved", store_id, before=before, after=after)
         moved = await store.by_id(tenant, store_id)
     return json_answer(200, moved)
-
-
-def _own_stores(call: Call) -> frozenset[str] | None:
-    """The stores the caller may see; None: all."""
-    if call.credential.store_id is not None:
-        return frozenset((call.credential.store_id,))
-    return call.credential.stores.get(call.scope)
 
 
 def _contradictions(body: StoreCreate) -> list[Reason]:

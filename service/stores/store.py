@@ -42,11 +42,6 @@ async def insert(
     return inserted is not None
 
 
-async def raise_epoch(connection: database.Connection, merchant_id: str) -> bool:
-    """Whether there is such a merchant; whoever remembers its configuration reads it again."""
-    return await connection.fetchval(SQL["stores.raise_epoch"], merchant_id) is not None
-
-
 async def page(tenant: Reading, after: str, only: frozenset[str] | None, limit: int) -> list[Store]:
     """Stores made after one, in the order they were made."""
     return await database.many(

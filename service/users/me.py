@@ -37,7 +37,7 @@ async def change_password(call: Call, body: PasswordChange) -> Answer:
     async with configuring(call, also_suspended=True) as tenant:
         connection, merchant_id = tenant.connection, tenant.merchant.merchant_id
         await store.set_password(connection, merchant_id, user.id, password_hash)
-        await store.void_tickets(connection, merchant_id, user.id, ["invitation", "reset"])
+        await store.void_tickets(connection, merchant_id, user.id)
         ended = await sessions.end_every(connection, merchant_id, user.id, credential.session_id)
         await audit.record(call, tenant, "user.password_set", user.id)
     return json_answer(200, SessionsEnded(ended))

@@ -151,8 +151,7 @@ async def reset(call: Call, body: UserReset) -> Answer:
         if user.status == "disabled":
             raise ProblemError(USER_REFUSED, reasons=[because(USER_MOVED)])
         if body.second_factor:
-            await store.end_second_factor(tenant, user.id)
-            await sessions.end_all(tenant, user.id)
+            await sessions.end_second_factor(tenant, user.id)
             await audit.record(call, tenant, "user.second_factor_removed", user.id)
         await audit.record(call, tenant, "user.reset", user.id)
         is_new = user.status == "invited"
@@ -176,7 +175,7 @@ async def redeem(guest: Guest, body: TicketRedeem) -> Answer:
     await sessions.require_strong(guest.state.passwords, body.password, known)
     password_hash = await guest.state.passwords.hash(body.password)
     async with database.tenant(pool, merchant_id) as connection:
-        await store.raise_epoch(connection, merchant_id)
+        await database.raise_epoch(connection, merchant_id)
         user_id = await store.use_ticket(connection, merchant_id, token.secret_hash)
         if user_id is None or not await store.set_password(
             connection, merchant_id, user_id, password_hash
@@ -194,7 +193,7 @@ async def create_owner(
     found, user_id = accounts.email(address), new_id("usr")
     index = accounts.email_index(email_key, merchant_id, found.address)
     async with database.tenant(pool, merchant_id) as connection:
-        mode = await store.raise_epoch(connection, merchant_id)
+        mode = await database.raise_epoch(connection, merchant_id)
         if mode is None:
             raise ValueError(f"there is no merchant {merchant_id}")
         if not await store.insert(connection, merchant_id, user_id, index, found.masked):
@@ -237,7 +236,7 @@ def _email(call: Call, text: str) -> accounts.Email:
 
 def _own_stores(call: Call) -> frozenset[str] | None:
     """The stores whose people the caller may see; None: everybody."""
-    return call.credential.stores.get("users:read")
+    return call.credential.limited_to("users:read")
 
 
 async def _seen(call: Call, tenant: Reading) -> User:
@@ -314,8 +313,7 @@ async def _set_status(call: Call, version: int, *, disabled: bool) -> Answer:
 
 async def _void_tickets(tenant: Reading, user_id: str) -> None:
     """Ways in that were handed out for somebody are good no more."""
-    merchant_id = tenant.merchant.merchant_id
-    await store.void_tickets(tenant.connection, merchant_id, user_id, ["invitation", "reset"])
+    await store.void_tickets(tenant.connection, tenant.merchant.merchant_id, user_id)
 
 
 async def _ticket(
@@ -338,7 +336,7 @@ async def _new_ticket(
 ) -> UserTicket:
     """What sets a password once; those given before are good no more."""
     text = tokens.new_token(merchant_id, mode, "kft")
-    await store.void_tickets(connection, merchant_id, user_id, ["invitation", "reset"])
+    await store.void_tickets(connection, merchant_id, user_id)
     expires_at = await store.add_ticket(
         connection, merchant_id, tokens.hash_of(text), user_id, kind, good_for_s, by
     )

@@ -15,7 +15,7 @@ from service.kernel.sql import SQL
 from service.ledger.reading import Reading
 from service.users.rules import node_of
 
-Ticket = Literal["invitation", "reset", "recovery_code"]
+Ticket = Literal["invitation", "reset"]
 
 
 class _Row(Struct):
@@ -28,15 +28,6 @@ class _Row(Struct):
     version: int
     created_at: datetime
     roles: str
-
-
-class _GrantRow(Struct):
-    """A role with the stores that it is for."""
-
-    role: str
-    is_everywhere: bool
-    stores: list[str] | None
-    contract: list[str] | None
 
 
 class Holder(Struct):
@@ -89,17 +80,10 @@ async def by_email(tenant: Reading, index: bytes) -> str | None:
 
 async def grants(tenant: Reading, user_id: str) -> list[Grant]:
     """The roles somebody has now."""
-    rows = await database.many(
-        tenant.connection, "users.grants", _GrantRow, tenant.merchant.merchant_id, user_id
+    rows = await tenant.connection.fetchval(
+        SQL["users.grants"], tenant.merchant.merchant_id, user_id
     )
-    return [
-        Grant(
-            row.role,
-            None if row.is_everywhere else frozenset(row.stores or ()),
-            None if row.contract is None else frozenset(row.contract),
-        )
-        for row in rows
-    ]
+    return [Grant.read(*row) for row in rows]
 
 
 async def give(
@@ -142,13 +126,6 @@ async def set_password(
     return done is not None
 
 
-async def end_second_factor(tenant: Reading, user_id: str) -> None:
-    """The authenticator and its recovery codes are good no more."""
-    merchant_id = tenant.merchant.merchant_id
-    await tenant.connection.execute(SQL["users.end_second_factor"], merchant_id, user_id)
-    await void_tickets(tenant.connection, merchant_id, user_id, ["recovery_code"])
-
-
 async def add_ticket(
     connection: database.Connection,
     merchant_id: str,
@@ -165,11 +142,9 @@ async def add_ticket(
     return expires_at
 
 
-async def void_tickets(
-    connection: database.Connection, merchant_id: str, user_id: str, kinds: list[Ticket]
-) -> None:
-    """What was given to somebody before is good no more."""
-    await connection.execute(SQL["users.void_tickets"], merchant_id, user_id, kinds)
+async def void_tickets(connection: database.Connection, merchant_id: str, user_id: str) -> None:
+    """Ways in that were handed out for somebody are good no more."""
+    await connection.execute(SQL["users.void_tickets"], merchant_id, user_id)
 
 
 async def void_issued(tenant: Reading, user_id: str) -> None:
@@ -190,12 +165,6 @@ async def use_ticket(
     """Whose it was; None when it is good no more."""
     found: str | None = await connection.fetchval(SQL["users.use_ticket"], merchant_id, secret_hash)
     return found
-
-
-async def raise_epoch(connection: database.Connection, merchant_id: str) -> str | None:
-    """Nobody is believed as they were remembered; the tenant's mode."""
-    mode: str | None = await connection.fetchval(SQL["users.raise_epoch"], merchant_id)
-    return mode
 
 
 def _user(row: _Row) -> User:

@@ -3,7 +3,7 @@
 
 set local lock_timeout = '5s';
 
-create type grant_row_v1 as (role text, is_everywhere boolean, stores text[], contract text[]);
+create type grant_row_v1 as (role text, stores text[], contract text[]);
 
 create type session_row_v1 as (
   session_id text, user_id text, secret_hash bytea, second_factor boolean, expires_at timestamptz,

@@ -1,9 +1,5 @@
 -- API keys.
 
--- name: raise_epoch
--- Whoever remembers the tenant's credentials reads them again; also tells the tenant's mode.
-update merchant set epoch = epoch + 1 where merchant_id = $1 returning mode;
-
 -- name: insert
 -- A new key, by the hash of its text.
 insert into api_key

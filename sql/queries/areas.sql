@@ -9,11 +9,9 @@ where a.merchant_id = $1
 order by a.area_id;
 
 -- name: insert
--- A new one; nothing when there is one of this name.
+-- A new one.
 insert into area (merchant_id, area_id, name, created_at)
-values ($1, $2, $3, clock_timestamp())
-on conflict do nothing
-returning area_id;
+values ($1, $2, $3, clock_timestamp());
 
 -- name: place_area
 -- From now on it is there.

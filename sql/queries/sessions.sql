@@ -96,6 +96,11 @@ update user_account set totp_since = clock_timestamp(), totp_step = $3, version 
 where merchant_id = $1 and user_id = $2 and totp_since is null and totp_sealed = $4
 returning user_id;
 
+-- name: end_totp
+-- The authenticator is good no more.
+update user_account set totp_sealed = null, totp_since = null, totp_step = null, version = version + 1
+where merchant_id = $1 and user_id = $2;
+
 -- name: add_recovery_code
 -- One that is good once.
 insert into user_ticket (merchant_id, secret_hash, user_id, kind, created_at)

@@ -1,9 +1,5 @@
 -- Stores.
 
--- name: raise_epoch
--- Whoever remembers the tenant's configuration reads it again.
-update merchant set epoch = epoch + 1 where merchant_id = $1 returning epoch;
-
 -- name: insert
 -- A new store; nothing when there is one of this code.
 insert into store (merchant_id, store_id, name, legal_entity, time_zone, day_cutoff, code, contract, created_at)

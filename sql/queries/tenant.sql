@@ -18,7 +18,8 @@ select * from terms_v3($1, $2, $3, $4, $5);
 select token_generation from member where merchant_id = $1 and member_id = $2;
 
 -- name: raise_epoch
--- Whoever remembers who may do what reads it again; whoever changes it waits here for who does so before.
+-- Whoever remembers what is configured reads it again; whoever changes it waits here for who does so before. Also tells
+-- the tenant's mode.
 update merchant set epoch = epoch + 1 where merchant_id = $1 returning mode;
 
 -- name: use_session

@@ -33,13 +33,8 @@ order by u.user_id desc limit $4;
 select user_id from user_account where merchant_id = $1 and email_index = $2;
 
 -- name: grants
--- The roles somebody has, each with the stores that it is for and what their contracts allow.
-select g.role, g.area_id is null and g.store_id is null as is_everywhere,
-  case when g.store_id is not null then array[g.store_id]
-    when g.area_id is not null then reach_v1($1, g.area_id) end as stores, s.contract
-from role_grant g
-left join store s on s.merchant_id = $1 and s.store_id = g.store_id
-where g.merchant_id = $1 and g.user_id = $2 and g.revoked_at is null;
+-- The roles somebody has, each with the stores that it is for and what their contracts allow; see roles_v1.
+select roles_v1($1, $2);
 
 -- name: give
 -- One more role; nothing when they have it there.
@@ -69,11 +64,6 @@ update user_account set password_hash = $3, version = version + 1,
 where merchant_id = $1 and user_id = $2 and status <> 'disabled'
 returning user_id;
 
--- name: end_second_factor
--- The authenticator is good no more.
-update user_account set totp_sealed = null, totp_since = null, totp_step = null, version = version + 1
-where merchant_id = $1 and user_id = $2;
-
 -- name: ticket
 -- What is good once.
 insert into user_ticket (merchant_id, secret_hash, user_id, kind, issued_by, created_at, expires_at)
@@ -81,9 +71,9 @@ values ($1, $2, $3, $4, $6, clock_timestamp(), clock_timestamp() + make_interval
 returning expires_at;
 
 -- name: void_tickets
--- Those of these kinds that were given to somebody before are good no more.
+-- Ways in that were handed out for somebody are good no more.
 update user_ticket set used_at = clock_timestamp()
-where merchant_id = $1 and user_id = $2 and kind = any ($3::text[]) and used_at is null;
+where merchant_id = $1 and user_id = $2 and kind <> 'recovery_code' and used_at is null;
 
 -- name: void_issued
 -- Those that somebody handed out are good no more.
@@ -105,7 +95,3 @@ update user_ticket set used_at = clock_timestamp()
 where merchant_id = $1 and secret_hash = $2 and used_at is null
   and (expires_at is null or expires_at > clock_timestamp())
 returning user_id;
-
--- name: raise_epoch
--- Whoever remembers who is signed in reads it again; also tells the tenant's mode.
-update merchant set epoch = epoch + 1 where merchant_id = $1 returning mode;

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from service import app
-from service.kernel import database, embedded
+from service.kernel import embedded
 from tests.conftest import ClientOf
 from tests.harness import contract, people
 from tests.harness import tenant as tenants
@@ -50,12 +50,7 @@ class AnyoneClient(CheckedClient):
 
 async def anyone_of(server: Server, tenant: Tenant) -> AnyoneClient:
     """A client for every route of a merchant; it has an owner from then on."""
-    pool = await database.open_pool(server.postgres.app_dsn, 1)
-    try:
-        keys = people.keys_of(server.data_dir)
-        owner = await people.hire(pool, keys, tenant.merchant_id, "owner")
-    finally:
-        await pool.close()
+    owner = await people.owner_of(server, tenant.merchant_id)
     return AnyoneClient(server, tenant.merchant_key, owner.token)
 
 

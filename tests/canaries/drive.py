@@ -9,7 +9,6 @@ import asyncpg
 from msgspec import Struct
 
 from service import app
-from service.kernel import database
 from service.kernel.routes import Route
 from tests.api import bad, shop
 from tests.harness import people
@@ -44,7 +43,7 @@ async def drive(server: Server) -> Driven:
         return Client(server.host, server.port, token)
 
     tenant = await tenants.make(server.postgres.app_dsn, client_of, stores_count=1)
-    boss_token = await _hired(server, tenant)
+    boss_token = (await people.owner_of(server, tenant.merchant_id)).token
     driven = Driven({*TRACES, *tenant.pos_keys, tenant.merchant_key, boss_token}, set())
     async with client_of(tenant.merchant_key) as office, client_of(boss_token) as boss:
         card = await _sales(driven, office, tenant)
@@ -65,16 +64,6 @@ async def drive(server: Server) -> Driven:
         finally:
             await owner.close()
     return driven
-
-
-async def _hired(server: Server, tenant: Tenant) -> str:
-    """The token of an owner's session."""
-    pool = await database.open_pool(server.postgres.app_dsn, 1)
-    try:
-        keys = people.keys_of(server.data_dir)
-        return (await people.hire(pool, keys, tenant.merchant_id, "owner")).token
-    finally:
-        await pool.close()
 
 
 def requests(route: Route) -> Iterator[tuple[str, str, bytes, dict[str, str]]]:

@@ -14,7 +14,6 @@ from typing import Any
 
 from schemas.common import EXAMPLE_NUMBER
 from service import app
-from service.kernel import database
 from service.kernel.ids import example_id
 from service.kernel.paging import encode_cursor
 from service.kernel.replies import JSON
@@ -97,7 +96,8 @@ async def walk(server: Server, tenant: Tenant) -> dict[str, Any]:
     """Every operation's answer, as it was."""
     office = Client(server.host, server.port, tenant.merchant_key)
     pos = Client(server.host, server.port, tenant.pos_keys[0])
-    boss = Client(server.host, server.port, await _owner(server, tenant))
+    owner = await people.owner_of(server, tenant.merchant_id)
+    boss = Client(server.host, server.port, owner.token)
     async with office, pos, boss:
         assert (await office.post("/v1/test-clock", {"now": START})).status == 200
         steps = Walk(office, pos, boss, tenant.store_ids[0])
@@ -155,16 +155,6 @@ async def _events(steps: Walk) -> None:
                 if event["operation"] and event["operation"]["operation_id"] == top_up:
                     await steps.send("list_events", query=f"?after={event['seq'] - 1}&limit=2")
                     return
-
-
-async def _owner(server: Server, tenant: Tenant) -> str:
-    """The token of an owner's session."""
-    pool = await database.open_pool(server.postgres.app_dsn, 1)
-    try:
-        keys = people.keys_of(server.data_dir)
-        return (await people.hire(pool, keys, tenant.merchant_id, "owner")).token
-    finally:
-        await pool.close()
 
 
 async def _tree(steps: Walk) -> None:

@@ -13,6 +13,7 @@ from service.ledger.door import Keys
 from service.rules import accounts
 from service.sessions import store as sessions
 from service.users import store as users
+from tests.harness.server import Server
 
 DOMAIN = "qinghe.example"
 PASSWORD = "Teal-Heron.49 naps"
@@ -53,6 +54,15 @@ async def hire(
         place = node_id or merchant_id
         await users.give(connection, merchant_id, new_id("grt"), user_id, role, place, "operator")
     return await sign_in(pool, merchant_id, user_id, email, second_factor=second_factor)
+
+
+async def owner_of(server: Server, merchant_id: str) -> Person:
+    """A new owner of a merchant."""
+    pool = await database.open_pool(server.postgres.app_dsn, 1)
+    try:
+        return await hire(pool, keys_of(server.data_dir), merchant_id, "owner")
+    finally:
+        await pool.close()
 
 
 async def sign_in(

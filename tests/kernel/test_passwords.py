@@ -37,7 +37,7 @@ async def test_T19_who_hangs_up_keeps_their_place_until_it_is_done(passwords: Pa
         begun.set()
         go.wait()
 
-    asked = [asyncio.create_task(passwords.judge(work)) for _ in range(2)]
+    asked = [asyncio.create_task(passwords.run(work)) for _ in range(2)]
     await asyncio.to_thread(begun.wait)
     for task in asked:
         task.cancel()

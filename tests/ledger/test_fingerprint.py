@@ -16,6 +16,7 @@ from schemas.reversals import ReversalCreate
 from schemas.top_ups import TopUpCreate
 from service.app import declared
 from service.ledger import door
+from tests.ledger import pure
 
 KEYS = door.Keys.of(b"k" * 32)
 CARD = {"card_id": "crd_01k80mu6ibh61dogc161itkgln"}
@@ -66,8 +67,9 @@ CASES: list[tuple[str, Any, dict[str, str], dict[str, Any], str]] = [
 
 def fingerprint(route: str, path: dict[str, str], body: Any, store_id: str | None = "sto_1") -> str:
     """As the door makes it."""
-    credential = SimpleNamespace(user_id=None, store_id=store_id)
-    call: Any = SimpleNamespace(route=route, path=path, credential=credential)
+    call: Any = SimpleNamespace(
+        route=route, path=path, scope="cards:write", credential=pure.credential(store_id=store_id)
+    )
     return door.fingerprint(KEYS, call, body).hex()
 
 
