@@ -1676,18 +1676,20 @@ begin
   foreach v_merchant in array p_merchants loop
     perform set_config('kafang.merchant_id', v_merchant, true);
     perform chain_open_v1(v_merchant);
-    for v_entries in
-      with numbered as (
-        delete from unsequenced where merchant_id = v_merchant returning post_no, operations),
-      parted as (
-        select post_no, operations, sum(cardinality(operations)) over (order by post_no) / 2000 as part from numbered)
-      select array_agg(o.id order by p.post_no, o.place)
-        from parted p cross join unnest(p.operations) with ordinality o (id, place)
-        group by p.part order by p.part
-    loop
+    with part as (
+      select post_no from (
+        select post_no, sum(cardinality(operations)) over (order by post_no) - cardinality(operations) as ahead
+        from unsequenced where merchant_id = v_merchant order by post_no limit 250) oldest
+      where ahead < 250),
+    numbered as (
+      delete from unsequenced where merchant_id = v_merchant and post_no = any (array(select post_no from part))
+      returning post_no, operations)
+    select array_agg(o.id order by p.post_no, o.place) into v_entries
+      from numbered p cross join unnest(p.operations) with ordinality o (id, place);
+    if v_entries is not null then
       perform chain_append_v1(v_merchant, v_entries);
       v_count := v_count + cardinality(v_entries);
-    end loop;
+    end if;
   end loop;
   return v_count;
 end

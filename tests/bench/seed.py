@@ -76,7 +76,8 @@ async def seed(
                 await connection.execute(SQL[f"seed.{table}"], ids, first, last, redemptions)
     await connection.execute(SQL["seed.counters"], ids)
     for merchant_id in ids:
-        await connection.fetchval(SERVICE_SQL["chain.sequence"], [merchant_id])
+        while await connection.fetchval(SERVICE_SQL["chain.sequence"], [merchant_id]):
+            pass
     await connection.execute("vacuum analyze")
     await connection.execute("checkpoint")
     await connection.execute("reset all")

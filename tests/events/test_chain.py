@@ -13,6 +13,7 @@ from service.audit import operations as audit
 from service.kernel import database as databases
 from service.kernel.sql import SQL
 from tests.events.conftest import breaches, number, tamper
+from tests.ledger.rules import kit
 from tests.ledger.rules.kit import Shop
 
 WRITERS, TURNS = 16, 12
@@ -164,6 +165,23 @@ async def test_a_chain_takes_in_what_was_before_it(merchant: Shop) -> None:
         " (select last_seq from chain_head where merchant_id = $1)"
     )
     assert operations == last_seq
+
+
+async def test_what_piled_up_is_numbered_in_parts(merchant: Shop) -> None:
+    """Each part in a segment of its own, so that nobody waits long; all of it, each once."""
+    card = await merchant.card(10_000)
+    await number(merchant)
+    async with kit.lines(merchant.connection()) as (line,):
+        for _ in range(7):
+            sales = [merchant.redeeming(card, 1) for _ in range(100)]
+            batch = await merchant.fold(line, sales)
+            assert await merchant.post(line, batch.rows.arguments()) == []
+    count = "select count(*) from segment where merchant_id = $1"
+    [[before]] = await merchant.rows(count)
+    numbered = await number(merchant)
+    [[after]] = await merchant.rows(count)
+    assert (numbered, after - before) == (700, 3)
+    await merchant.require_whole()
 
 
 async def test_the_application_can_only_append(merchant: Shop) -> None:

@@ -108,7 +108,8 @@ async def test_rule_12_posts_of_one_merchant_do_not_wait_for_each_other(
 # By a cursor over the posts' numbers: whoever commits late is passed by.
 BY_POST_NO = (
     (
-        "delete from unsequenced where merchant_id = v_merchant returning post_no, operations)",
+        "delete from unsequenced where merchant_id = v_merchant and post_no = any (array(select"
+        " post_no from part))\n      returning post_no, operations)",
         "select post_no, operations from unsequenced where merchant_id = v_merchant and post_no >"
         " coalesce(nullif(current_setting('kafang.cursor', true), ''), '0')::bigint)",
     ),
