@@ -147,6 +147,19 @@ class Lanes(Generic[C, A]):
             self._wake_for(tenant)
         return answer
 
+    def board(self, lane: int, tenant: str) -> list[Member[C, A]]:
+        """Whoever came meanwhile about what a lane is settling, and goes with it from now on."""
+        flight, waiting = self._flights[lane], self._queues.get(tenant, [])
+        if flight is None or tenant not in flight.batches:
+            return []
+        subjects, batch = flight.subjects(tenant), flight.batches[tenant]
+        room = self._batch_max - sum(map(len, flight.batches.values()))
+        more = [member for member in waiting if member.subject in subjects][: max(0, room)]
+        if more:
+            batch += more
+            self._dequeue(tenant, more)
+        return more
+
     async def close(self) -> None:
         """Finish what is queued, then end."""
         self._closed = True

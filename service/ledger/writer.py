@@ -185,7 +185,8 @@ class Writer:
     ) -> bool:
         """Read, decide and post once, and answer what is final.
 
-        True when something missed: the next attempt must lock.
+        True when something missed: the next attempt must lock. Then `members` is more by those who
+        came while it waited for locks.
         """
         connection = await self._connections.of(lane)
         missed: set[int] = set()
@@ -193,6 +194,11 @@ class Writer:
             async with connection.transaction() if lock else nullcontext():
                 commands = _commands(merchant_id, members)
                 state = await snapshots.read(connection, *commands, lock=lock)
+                if lock and (more := self._lanes.board(lane, merchant_id)):
+                    # They came while the cards were another's: half the commits of a hot card.
+                    members += more
+                    commands = _commands(merchant_id, members)
+                    state = await snapshots.read(connection, *commands, lock=False)
                 traced.did("read")
                 attempt = await self._decide(merchant_id, members, state)
                 traced.did("decide")
