@@ -15,6 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec.structs import replace
 
 import service.api_keys.routes
+import service.approvals.routes
 import service.areas.routes
 import service.audit.routes
 import service.cards.routes
@@ -81,6 +82,7 @@ def handlers() -> Sequence[HTTPRouteHandler]:
         *service.sessions.routes.HANDLERS,
         *service.users.routes.HANDLERS,
         *service.api_keys.routes.HANDLERS,
+        *service.approvals.routes.HANDLERS,
         *service.merchants.routes.HANDLERS,
         *service.error_codes.routes.HANDLERS,
         *health.HANDLERS,

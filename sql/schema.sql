@@ -411,6 +411,65 @@ create policy tenant on api_key as permissive for all to PUBLIC using ((merchant
 grant insert, select on api_key to kafang_app;
 grant update (name, scopes, status, expires_at, last_used_at, rotated_to) on api_key to kafang_app;
 
+create table approval (
+    merchant_id text collate "C" not null,
+    approval_id text collate "C" not null,
+    kind text not null,
+    status text not null,
+    responsible_id text collate "C" not null,
+    actor_kind text not null,
+    actor_id text collate "C" not null,
+    session_id text collate "C",
+    store_id text collate "C",
+    subject_id text collate "C",
+    amount bigint,
+    currency text,
+    request jsonb not null,
+    digest bytea not null,
+    approvers smallint not null,
+    roles text[] not null,
+    opened_at timestamp with time zone not null,
+    expires_at timestamp with time zone not null,
+    closed_at timestamp with time zone,
+    constraint approval_pkey PRIMARY KEY (merchant_id, approval_id),
+    constraint approval_responsible UNIQUE (merchant_id, approval_id, responsible_id),
+    constraint approval_actor_kind_check CHECK ((actor_kind = ANY (ARRAY['user'::text, 'api_key'::text]))),
+    constraint approval_amount CHECK (((amount IS NULL) = (currency IS NULL))),
+    constraint approval_amount_check CHECK ((amount > 0)),
+    constraint approval_approvers_check CHECK (((approvers >= 1) AND (approvers <= 3))),
+    constraint approval_closed CHECK (((status = ANY (ARRAY['open'::text, 'approved'::text])) = (closed_at IS NULL))),
+    constraint approval_digest_check CHECK ((octet_length(digest) = 32)),
+    constraint approval_roles_check CHECK ((cardinality(roles) > 0)),
+    constraint approval_status_check CHECK ((status = ANY (ARRAY['open'::text, 'approved'::text, 'used'::text, 'rejected'::text, 'withdrawn'::text, 'expired'::text, 'void'::text]))),
+    constraint approval_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id),
+    constraint approval_merchant_id_store_id_fkey FOREIGN KEY (merchant_id, store_id) REFERENCES store(merchant_id, store_id)
+);
+CREATE UNIQUE INDEX approval_waiting ON public.approval USING btree (merchant_id, responsible_id, digest) WHERE (closed_at IS NULL);
+alter table approval enable row level security;
+alter table approval force row level security;
+create policy tenant on approval as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on approval to kafang_app;
+grant update (status, closed_at) on approval to kafang_app;
+
+create table approval_decision (
+    merchant_id text collate "C" not null,
+    approval_id text collate "C" not null,
+    user_id text collate "C" not null,
+    responsible_id text collate "C" not null,
+    session_id text collate "C" not null,
+    approved boolean not null,
+    note text,
+    decided_at timestamp with time zone not null,
+    constraint approval_decision_pkey PRIMARY KEY (merchant_id, approval_id, user_id),
+    constraint approval_decision_other CHECK ((user_id <> responsible_id)),
+    constraint approval_decision_merchant_id_approval_id_responsible_id_fkey FOREIGN KEY (merchant_id, approval_id, responsible_id) REFERENCES approval(merchant_id, approval_id, responsible_id),
+    constraint approval_decision_merchant_id_user_id_fkey FOREIGN KEY (merchant_id, user_id) REFERENCES user_account(merchant_id, user_id)
+);
+alter table approval_decision enable row level security;
+alter table approval_decision force row level security;
+create policy tenant on approval_decision as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on approval_decision to kafang_app;
+
 create table area (
     merchant_id text collate "C" not null,
     area_id text collate "C" not null,
@@ -448,6 +507,21 @@ alter table audit_entry enable row level security;
 alter table audit_entry force row level security;
 create policy tenant on audit_entry as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant select on audit_entry to kafang_app;
+
+create table authority (
+    merchant_id text collate "C" not null,
+    version integer not null,
+    rules jsonb not null,
+    made_by text collate "C" not null,
+    made_at timestamp with time zone not null,
+    constraint authority_pkey PRIMARY KEY (merchant_id, version),
+    constraint authority_version_check CHECK ((version > 0)),
+    constraint authority_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
+);
+alter table authority enable row level security;
+alter table authority force row level security;
+create policy tenant on authority as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on authority to kafang_app;
 
 create table card (
     merchant_id text collate "C" not null,
@@ -557,6 +631,24 @@ alter table day_change enable row level security;
 alter table day_change force row level security;
 create policy tenant on day_change as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on day_change to kafang_app;
+
+create table employee_use (
+    merchant_id text collate "C" not null,
+    employee text collate "C" not null,
+    kind text not null,
+    business_date date not null,
+    key_hash bytea not null,
+    amount bigint not null,
+    used_at timestamp with time zone not null,
+    constraint employee_use_pkey PRIMARY KEY (merchant_id, employee, kind, business_date, key_hash),
+    constraint employee_use_amount_check CHECK ((amount >= 0)),
+    constraint employee_use_key_hash_check CHECK ((octet_length(key_hash) = 16)),
+    constraint employee_use_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
+);
+alter table employee_use enable row level security;
+alter table employee_use force row level security;
+create policy tenant on employee_use as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on employee_use to kafang_app;
 
 create table idempotency_key (
     merchant_id text collate "C" not null,

@@ -8,6 +8,8 @@ from schemas.api_keys import ApiKey, ApiKeyCreate, ApiKeyList, ApiKeyMade, ApiKe
 from schemas.common import Id
 from schemas.problems import Reason
 from service.api_keys import store
+from service.approvals import operations as approvals
+from service.approvals.operations import Ask
 from service.audit import operations as audit
 from service.kernel import tokens
 from service.kernel.address import is_network
@@ -52,6 +54,7 @@ async def make(call: Call, body: ApiKeyCreate) -> Answer:
         reasons = _contradictions(call, tenant, body)
         if reasons:
             raise ProblemError(UNPROCESSABLE, reasons=reasons)
+        await approvals.require(call, tenant, Ask("api_key.create", body, store_id=body.store_id))
         made = await _make(call, tenant, body)
         await audit.record(call, tenant, "api_key.created", made.key.id, after=body)
     return json_answer(201, made)

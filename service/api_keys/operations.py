@@ -10,6 +10,7 @@ from service.kernel.ids import new_id
 
 # What a key can be allowed to do. A till's key and a merchant's key get a bundle each.
 POS_SCOPES = (
+    "approvals:read",
     "cards:read",
     "cards:write",
     "days:read",

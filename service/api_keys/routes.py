@@ -2,6 +2,7 @@
 
 from schemas.api_keys import ApiKey, ApiKeyCreate, ApiKeyList, ApiKeyMade, ApiKeyRotate
 from service.api_keys import desk
+from service.approvals.operations import APPROVAL_REQUIRED
 from service.kernel.http import handler
 from service.kernel.ids import example_id
 from service.kernel.paging import Paging
@@ -24,7 +25,7 @@ CREATE = Route(
     "the key that the list shows, and make another.",
     body=ApiKeyCreate,
     answers={201: ApiKeyMade},
-    errors=(reasons.UNPROCESSABLE, reasons.MERCHANT_SUSPENDED),
+    errors=(reasons.UNPROCESSABLE, reasons.MERCHANT_SUSPENDED, APPROVAL_REQUIRED),
     example_body={
         "name": "Till 12",
         "scopes": ["cards:read", "redemptions:read", "redemptions:write"],

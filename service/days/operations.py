@@ -12,6 +12,7 @@ import asyncpg
 from msgspec import Struct
 
 from schemas.days import Day, DayBy, DayClose, DayReopen
+from service.approvals import operations as approvals
 from service.audit import operations as audit
 from service.days import store
 from service.days.store import Place
@@ -103,7 +104,11 @@ async def reopen(call: Call, body: DayReopen) -> Answer:
         after = {"business_date": found.day}
         await audit.record(call, tenant, "day.reopened", store_id, reason=body.reason, after=after)
 
-    return await _changed(call, is_due, do)
+    async def ahead(found: _Days) -> None:
+        store_id = found.place.store_id
+        await approvals.require_ahead(call, "day.reopen", body, store_id, store_id)
+
+    return await _changed(call, is_due, do, ahead)
 
 
 def _require_unmoved(found: _Days, change_no: int) -> None:
@@ -113,15 +118,20 @@ def _require_unmoved(found: _Days, change_no: int) -> None:
 
 
 async def _changed(
-    call: Call, is_due: Callable[[_Days], bool], do: Callable[[_Days], Awaitable[None]]
+    call: Call,
+    is_due: Callable[[_Days], bool],
+    do: Callable[[_Days], Awaitable[None]],
+    ahead: Callable[[_Days], Awaitable[None]] | None = None,
 ) -> Answer:
-    """The day after a change, if one is due."""
+    """The day after a change, if one is due; `ahead` comes before it keeps tills waiting."""
     async with reading(call) as tenant:
         found = await _days(call, tenant)
         due = is_due(found)
         if due:  # what will be added up is read once before tills wait for it
             await store.lines(tenant, found.place.store_id, found.day)
     if due:
+        if ahead is not None:
+            await ahead(found)
         async with _alone(call) as found:
             if is_due(found):
                 await do(found)

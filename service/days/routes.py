@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from schemas.days import Day, DayBy, DayClose, DayReopen
+from service.approvals.operations import APPROVAL_REQUIRED
 from service.days import operations
 from service.kernel.http import handler
 from service.kernel.ids import example_id
@@ -66,7 +67,7 @@ REOPEN = Route(
     "closed again. An open day stays as it is.",
     body=DayReopen,
     answers={200: Day},
-    errors=CHANGE_ERRORS,
+    errors=(*CHANGE_ERRORS, APPROVAL_REQUIRED),
     slow=True,
     # Another day than the one closed above, so that both examples run: only today opens again.
     example_path={**EXAMPLE, "business_date": "2026-03-02"},

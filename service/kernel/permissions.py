@@ -43,7 +43,14 @@ _PEOPLE: frozenset[Literal["keys", "people"]] = frozenset(("people",))
 # What everybody who signed in may: look at who they are, and end it.
 SELF = "self"
 PERMISSIONS = {
+    "approvals:decide": Permission(
+        "approve what somebody else asked for, or reject it", guarded=True, of=_PEOPLE
+    ),
+    "approvals:read": Permission("see what waits for approval, and the rules that ask for it"),
     "audit:read": Permission("read who changed what"),
+    "authority:write": Permission(
+        "make the rules for what needs approval", guarded=True, of=_PEOPLE
+    ),
     "cards:freeze": Permission("freeze and unfreeze cards"),
     "cards:read": Permission("look up cards, their balances and history"),
     "cards:write": Permission("issue and activate cards", guarded=True),

@@ -19,6 +19,10 @@ from service.ledger.reasons import MERCHANT_SUSPENDED, STORE_NOT_ALLOWED
 from service.ledger.terms import Merchant
 
 
+class KeptError(ProblemError):
+    """A refusal that comes with something written, which stays: the transaction commits."""
+
+
 class Reading(Struct):
     """One snapshot of a tenant. `now` is the tenant's clock (a test tenant's may be moved)."""
 
@@ -93,8 +97,7 @@ async def writing(call: Call, *, also_suspended: bool = False) -> AsyncIterator[
 
     `also_suspended`: what people do for themselves goes on while their merchant is suspended.
     """
-    merchant_id = call.credential.merchant_id
-    async with database.tenant(call.state.pool, merchant_id) as connection:
+    async with _transaction(call) as connection:
         opened = tenant_of if also_suspended else active_tenant_of
         yield await opened(call, connection)
 
@@ -105,11 +108,23 @@ async def configuring(call: Call, *, also_suspended: bool = False) -> AsyncItera
 
     Who may do what is read again once it is one's turn, and by everybody from the commit on.
     """
-    merchant_id = call.credential.merchant_id
-    async with database.tenant(call.state.pool, merchant_id) as connection:
-        await database.raise_epoch(connection, merchant_id)
+    async with _transaction(call) as connection:
+        await database.raise_epoch(connection, call.credential.merchant_id)
         opened = tenant_of if also_suspended else active_tenant_of
         yield await opened(call, connection, remember=False)
+
+
+@asynccontextmanager
+async def _transaction(call: Call) -> AsyncIterator[database.Connection]:
+    """A transaction that a KeptError doesn't undo."""
+    kept = None
+    async with database.tenant(call.state.pool, call.credential.merchant_id) as connection:
+        try:
+            yield connection
+        except KeptError as error:
+            kept = error
+    if kept is not None:
+        raise kept
 
 
 async def active_tenant_of(

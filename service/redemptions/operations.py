@@ -11,6 +11,7 @@ from schemas.redemptions import (
     Source,
     VoidCreate,
 )
+from service.approvals import operations as approvals
 from service.kernel.problems import ProblemError, ReasonCode, because, define_reason
 from service.kernel.routes import Answer, Call, json_answer, object_id
 from service.ledger import answers, door, quotes
@@ -101,6 +102,10 @@ async def refund(call: Call, body: RefundCreate) -> Answer:
         {line.line_id: line.value for line in lines},
         body.reason,
     )
+    named = sum(intent.lines.values()) or amount
+    await approvals.require_ahead(
+        call, "refund", body, redemption_id, store_id, amount=named, till=body.till
+    )
     return await door.perform(call, body, intent, number, store_id, body.till)
 
 
@@ -108,6 +113,7 @@ async def void(call: Call, body: VoidCreate) -> Answer:
     """Undo a whole redemption on its business date."""
     redemption_id = object_id(call, "redemption_id", "rdm")
     number, store_id = await door.locate(call, "ledger.locate_redemption", redemption_id)
+    await approvals.require_ahead(call, "void", body, redemption_id, store_id, till=body.till)
     return await door.perform(
         call, body, Void(redemption_id, body.reason), number, store_id, body.till
     )

@@ -15,6 +15,7 @@ from schemas.redemptions import (
     RefundCreate,
     VoidCreate,
 )
+from service.approvals.operations import APPROVAL_REQUIRED
 from service.kernel import problems
 from service.kernel.http import handler
 from service.kernel.ids import example_id
@@ -140,7 +141,7 @@ REFUND = Route(
     idempotent=True,
     example_path={"redemption_id": example_id("rdm")},
     example_body={"amount": {"value": 3000, "currency": "CNY"}, "reason": "one item returned"},
-    errors=(reasons.REFUND_REFUSED, *WRITE_ERRORS),
+    errors=(APPROVAL_REQUIRED, reasons.REFUND_REFUSED, *WRITE_ERRORS),
 )
 VOID = Route(
     method="POST",
@@ -155,7 +156,7 @@ VOID = Route(
     idempotent=True,
     example_path={"redemption_id": example_id("rdm", 1)},
     example_body={"reason": "wrong card"},
-    errors=(reasons.REFUND_REFUSED, *WRITE_ERRORS),
+    errors=(APPROVAL_REQUIRED, reasons.REFUND_REFUSED, *WRITE_ERRORS),
 )
 
 HANDLERS = [

@@ -1,6 +1,7 @@
 """Reversal by key over HTTP."""
 
 from schemas.reversals import Reversal, ReversalCreate
+from service.approvals import operations as approvals
 from service.kernel.http import handler
 from service.kernel.problems import UNAVAILABLE, ProblemError
 from service.kernel.routes import Answer, Call, Route
@@ -28,6 +29,7 @@ CREATE = Route(
         "reason": "no answer, sale given up",
     },
     errors=(
+        approvals.APPROVAL_REQUIRED,
         reasons.REVERSAL_REFUSED,
         reasons.KEY_REUSED,
         reasons.KEY_REVERSED,
@@ -49,6 +51,8 @@ async def create(call: Call, body: ReversalCreate) -> Answer:
     target = door.key_hash(call.state.door_keys, body.idempotency_key)
     for _ in range(TRIES_MAX):
         operation_id, number, store_id = await _locate(call, target)
+        if operation_id is not None:
+            await approvals.require_ahead(call, "reversal", body, operation_id, store_id)
         intent = Reverse(target, operation_id, body.reason)
         settled = await door.attempt(
             call, body, intent, number, store_id or call.credential.only_store(call.scope)

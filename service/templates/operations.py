@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from schemas.common import Id
 from schemas.problems import Reason
 from schemas.templates import CardTemplateCreate, CardTemplateList
+from service.approvals import operations as approvals
+from service.approvals.operations import Ask
 from service.audit import operations as audit
 from service.kernel.paging import decode_cursor, page
 from service.kernel.problems import NOT_FOUND, ProblemError, because, define_reason
 from service.kernel.routes import Answer, Call, json_answer, object_id
-from service.ledger.reading import reading, writing
+from service.ledger.reading import configuring, reading
 from service.ledger.reasons import CURRENCY_MISMATCH, MAX_BALANCE, STORE_UNKNOWN, UNPROCESSABLE
 from service.rules import ladder, periods
 from service.templates import store
@@ -38,7 +40,8 @@ async def create(call: Call, body: CardTemplateCreate) -> Answer:
     reasons = list(_contradictions(body, currency, known))
     if reasons:
         raise ProblemError(UNPROCESSABLE, reasons=reasons)
-    async with writing(call) as tenant:
+    async with configuring(call) as tenant:
+        await approvals.require(call, tenant, Ask("template.publish", body))
         template = await store.publish(tenant.connection, tenant.merchant.merchant_id, body)
         await audit.record(call, tenant, "template.published", template.id, after=body)
     return json_answer(201, template)

@@ -1,6 +1,7 @@
 """Card templates over HTTP."""
 
 from schemas.templates import CardTemplate, CardTemplateCreate, CardTemplateList
+from service.approvals.operations import APPROVAL_REQUIRED
 from service.kernel.http import handler
 from service.kernel.ids import example_id
 from service.kernel.paging import Paging
@@ -29,7 +30,7 @@ CREATE = Route(
     body=CardTemplateCreate,
     answers={201: CardTemplate},
     example_body=EXAMPLE,
-    errors=(reasons.UNPROCESSABLE, reasons.MERCHANT_SUSPENDED),
+    errors=(reasons.UNPROCESSABLE, reasons.MERCHANT_SUSPENDED, APPROVAL_REQUIRED),
 )
 READ = Route(
     method="GET",

@@ -5,6 +5,8 @@ is always an owner, whoever took the role from the others. What ends is over wit
 tenant's epoch is raised in the same transaction.
 """
 
+from typing import Any
+
 import asyncpg
 
 from schemas.common import Id
@@ -19,6 +21,8 @@ from schemas.users import (
     UserTicket,
     UserVersion,
 )
+from service.approvals import operations as approvals
+from service.approvals.operations import Ask
 from service.audit import operations as audit
 from service.kernel import database, tokens
 from service.kernel.ids import is_id, new_id
@@ -84,10 +88,13 @@ async def invite(call: Call, body: UserInvite) -> Answer:
     user_id = new_id("usr")
     async with configuring(call) as tenant:
         await _require_may_give(call, tenant, body.role, body.node_id)
-        if not await store.insert(tenant.connection, merchant_id, user_id, index, found.masked):
-            existing_id = await store.by_email(tenant, index)
+        existing_id = await store.by_email(tenant, index)
+        if existing_id is not None:
             reason = because(EMAIL_TAKEN, path="$.email", existing_id=existing_id)
             raise ProblemError(USER_EXISTS, reasons=[reason])
+        asked = RoleAt(body.role, body.node_id)
+        await _require_agreed(call, tenant, asked, None, [found.masked, index.hex()])
+        await store.insert(tenant.connection, merchant_id, user_id, index, found.masked)
         await _give(call, tenant, user_id, body.role, body.node_id)
         await audit.record(call, tenant, "user.invited", user_id)
         answer = await _ticket(call, tenant, user_id, "invitation", INVITATION_S)
@@ -113,6 +120,9 @@ async def give(call: Call, body: RoleAt) -> Answer:
     async with configuring(call) as tenant:
         user = await _within_reach(call, tenant)
         await _require_may_give(call, tenant, body.role, body.node_id)
+        held = [(grant.role, grant.node_id) for grant in user.roles]
+        if (body.role, body.node_id) not in held:
+            await _require_agreed(call, tenant, body, user.id, [user.version, sorted(held)])
         is_new = await _give(call, tenant, user.id, body.role, body.node_id)
         if is_new:  # whoever handed out a way in could be somebody with more than they have
             await _void_tickets(tenant, user.id)
@@ -276,6 +286,16 @@ async def _require_may_give(call: Call, tenant: Reading, role: str, node_id: str
     own = await store.grants(tenant, call.credential.actor_id)
     if not rules.may_give(own, call.scope, role, node_id if kind == "store" else None):
         raise ProblemError(BEYOND_REACH)
+
+
+async def _require_agreed(
+    call: Call, tenant: Reading, body: RoleAt, user_id: str | None, state: Any
+) -> None:
+    """Raise 403 until somebody else agrees to a role, where the merchant's rules want that."""
+    store_id = body.node_id if rules.node_of(body.node_id) == "store" else None
+    await approvals.require(
+        call, tenant, Ask("role.grant", body, user_id, state=state, store_id=store_id)
+    )
 
 
 async def _give(call: Call, tenant: Reading, user_id: str, role: str, node_id: str) -> bool:

@@ -12,6 +12,7 @@ from schemas.users import (
     UserTicket,
     UserVersion,
 )
+from service.approvals.operations import APPROVAL_REQUIRED
 from service.kernel.http import guest_handler, handler
 from service.kernel.ids import example_id
 from service.kernel.paging import Paging
@@ -43,6 +44,7 @@ INVITE = Route(
     body=UserInvite,
     answers={201: UserTicket},
     errors=(
+        APPROVAL_REQUIRED,
         reasons.UNPROCESSABLE,
         reasons.MERCHANT_SUSPENDED,
         operations.USER_EXISTS,
@@ -90,7 +92,7 @@ GIVE = Route(
     "role they have there already stays as it is (200).",
     body=RoleAt,
     answers={201: User, 200: User},
-    errors=(*CHANGES, reasons.UNPROCESSABLE),
+    errors=(*CHANGES, reasons.UNPROCESSABLE, APPROVAL_REQUIRED),
     example_path=EXAMPLE,
     example_body={"role": "cashier", "node_id": example_id("sto")},
 )

@@ -84,6 +84,17 @@ FULL: dict[str, dict[str, Any]] = {
         "expires_at": "2031-03-01T02:00:00Z", "networks": ["203.0.113.0/24"],
     },
     "rotate_api_key": {"overlap_s": 60},
+    "approve": {"digest": "9f" * 32, "note": "bill seen"},
+    "reject": {"digest": "9f" * 32, "note": "no bill"},
+    "change_authority": {
+        "version": 0,
+        "rules": [
+            {
+                "kind": "refund", "roles": ["finance"], "approvers": 1, "amount_above": 50_000,
+                "day_amount_above": 100_000, "day_count_above": 20,
+            },
+        ],
+    },
     "move_test_clock": {"now": "2031-03-01T02:00:00Z"},
 }  # fmt: skip
 # Numbers as they are written: JSON tells 1.0 and 1e3 from 1 and 1000, and so does a ledger.
@@ -152,6 +163,7 @@ def filled(path: str) -> str:
         "grant_id": "grt_" + "0" * 26,
         "session_id": "ses_" + "0" * 26,
         "api_key_id": "key_" + "0" * 26,
+        "approval_id": "apv_" + "0" * 26,
     }
     return path.format(**ids)
 

@@ -1,11 +1,12 @@
 """Clients whose every answer is held against the contract, in all tests of the API."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
 from service import app
-from service.kernel import embedded
+from service.kernel import database, embedded
+from tests.api.staff import Staff
 from tests.conftest import ClientOf
 from tests.harness import contract, people
 from tests.harness import tenant as tenants
@@ -68,3 +69,15 @@ def client_of(server: Server) -> ClientOf:
 async def other(postgres: embedded.Server, client_of: ClientOf) -> Tenant:
     """Another merchant, whose objects must look to the first as if they were not there."""
     return await tenants.make(postgres.app_dsn, client_of, stores_count=2)
+
+
+@pytest.fixture(name="staff")
+async def _staff(
+    server: Server, postgres: embedded.Server, tenant: Tenant, client_of: ClientOf
+) -> AsyncIterator[Staff]:
+    """People of the tenant; `boss` is an owner who is signed in."""
+    pool, keys = await database.open_pool(postgres.app_dsn, 2), people.keys_of(server.data_dir)
+    owner = await people.hire(pool, keys, tenant.merchant_id, "owner")
+    async with client_of(owner.token) as boss, client_of() as guest:
+        yield Staff(postgres, tenant, pool, keys, boss, guest, client_of)
+    await pool.close()

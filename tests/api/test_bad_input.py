@@ -332,6 +332,7 @@ async def test_a_bad_query(office: Client, route: Route) -> None:
         "cursor": ["x", "%00", "a" * 600, "", "%ff", "bnVsbA", "LTE", "W10", "e30"],
         "request_no": ["", "a" * 65, "a%20b", "%00", "%E5%8F%B7", "a%0a"],
         "after": ["-1", "1.0", "1e1", "x", "", "9" * 30, str(2**53), "%00"],
+        "status": ["", "x", "Open", "%00"],
         "action": ["", "x", "Store.created", "%00"],
         **{field: list(NO_IDS) for field in ("store_id", "card_id", "object_id", "actor_id")},
         "terminal_id": ["", "a" * 65, "%00"],

@@ -3,65 +3,17 @@
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from msgspec import Struct
 
-from service.kernel import database
 from service.kernel.embedded import Server as Postgres
-from service.ledger.door import Keys
 from service.sessions import rules
 from tests.api import shop
-from tests.conftest import ClientOf
+from tests.api.staff import Staff
 from tests.harness import people
-from tests.harness.client import Client, Response
-from tests.harness.server import Server
-from tests.harness.tenant import Tenant
+from tests.harness.client import Client
 
 RIGHT, WRONG = people.PASSWORD, "Seven*Lamps over 2 roofs"
-
-
-class Staff(Struct):
-    """A merchant's people, and how to have more of them."""
-
-    tenant: Tenant
-    pool: database.Pool
-    keys: Keys
-    boss: Client
-    guest: Client
-    client_of: ClientOf
-
-    async def hired(self, role: str, node_id: str | None = None, **more: bool) -> people.Person:
-        """Somebody who is signed in."""
-        return await people.hire(
-            self.pool, self.keys, self.tenant.merchant_id, role, node_id, **more
-        )
-
-    async def sign_in(self, person: people.Person, password: str = RIGHT, **more: str) -> Response:
-        """As that person would."""
-        body = {"merchant_id": self.tenant.merchant_id, "email": person.email, **more}
-        return await self.guest.post("/v1/sessions", {**body, "password": password})
-
-    async def invited(self, email: str, role: str = "cashier") -> dict[str, Any]:
-        """The answer to an invitation to the first store."""
-        body = {"email": email, "role": role, "node_id": self.tenant.store_ids[0]}
-        answer = await self.boss.post("/v1/users", body)
-        assert answer.status == 201, answer.body
-        found: dict[str, Any] = answer.json()
-        return found
-
-
-@pytest.fixture(name="staff")
-async def _staff(
-    server: Server, postgres: Postgres, tenant: Tenant, client_of: ClientOf
-) -> AsyncIterator[Staff]:
-    pool, keys = await database.open_pool(postgres.app_dsn, 2), people.keys_of(server.data_dir)
-    owner = await people.hire(pool, keys, tenant.merchant_id, "owner")
-    async with client_of(owner.token) as boss, client_of() as guest:
-        yield Staff(tenant, pool, keys, boss, guest, client_of)
-    await pool.close()
 
 
 async def test_somebody_comes_in(staff: Staff) -> None:

@@ -98,6 +98,12 @@ TABLE = {
     "list_api_keys":        "403  403  403  403  403  403  403",
     "rotate_api_key":       "403  403  403  403  403  403  403",
     "revoke_api_key":       "403  403  403  403  403  403  403",
+    "list_approvals":       "200  200  200  200  403  403  403",
+    "get_approval":         "404  404  404  404  403  403  403",
+    "approve":              "403  403  403  403  403  403  403",
+    "reject":               "403  403  403  403  403  403  403",
+    "get_authority":        "200  200  200  200  403  403  403",
+    "change_authority":     "403  403  403  403  403  403  403",
     "sign_in":              "400  400  400  400  400  400  400",
     "redeem_ticket":        "400  400  400  400  400  400  400",
     "list_error_codes":     "200  200  200  200  200  200  200",
@@ -187,6 +193,7 @@ async def _world(server: Server, postgres: Postgres, client_of: ClientOf) -> Asy
         "business_date": contract.BUSINESS_DATE, "area_id": "are_" + "0" * 26,
         "user_id": "usr_" + "0" * 26, "session_id": "ses_" + "0" * 26,
         "api_key_id": "key_" + "0" * 26, "grant_id": "grt_" + "0" * 26,
+        "approval_id": "apv_" + "0" * 26,
     }  # fmt: skip
     async with client_of() as line:
         yield World(ids, shown, line)

@@ -31,6 +31,7 @@ def path_of(world: World, route: Route, kind: str, relation: str, state: str) ->
         "user_id": thing,
         "session_id": thing,
         "api_key_id": thing,
+        "approval_id": thing,
         "grant_id": "grt_" + worlds.ABSENT,
         "business_date": world.ours.things["date", "", state] if kind == "day" else "",
     }
@@ -98,6 +99,9 @@ def body_of(world: World, route: Route, kind: str, relation: str, state: str) ->
         "change_password": {"current_password": "wrong", "new_password": "wrong"},
         "begin_totp": {"password": "wrong"},
         "confirm_totp": {"one_time_code": "000000"},
+        "approve": {"digest": "0" * 64},
+        "reject": {"digest": "0" * 64},
+        "change_authority": {"version": 2**31 - 2, "rules": []},
         "create_api_key": {"name": "x", "scopes": ["nothing:at_all"]},
     }  # fmt: skip
     return json.dumps(bodies.get(name, {})).encode()

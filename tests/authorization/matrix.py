@@ -91,6 +91,12 @@ create_api_key!        merchant     A   -   -   -   -   -   -   A   -   -   -   
 list_api_keys          merchant     A   -   -   -   -   -   -   A   A   -   -   -    -    -
 rotate_api_key!        key          A   -   -   -   -   -   -   A   -   -   -   -    -    -
 revoke_api_key!        key          A   -   -   -   -   -   -   A   -   -   -   -    -    -
+list_approvals         merchant     A   A   A   A   A   A   A   A   A   -   -   A    -    A
+get_approval           approval     A   A   A   A   O   O   O   A   A   -   -   O    -    A
+approve!               approval     A   -   A   A   O   O   -   -   -   -   -   -    -    -
+reject!                approval     A   -   A   A   O   O   -   -   -   -   -   -    -    -
+get_authority          merchant     A   A   A   A   A   A   A   A   A   -   -   A    -    A
+change_authority!      merchant     A   -   -   -   -   -   -   -   -   -   -   -    -    -
 """
 # For everybody, also without a credential.
 OPEN = {"list_error_codes", "live", "ready", "sign_in", "redeem_ticket"}
@@ -117,6 +123,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "user": (STORES, ("invited", "active", "disabled")),
     "session": (("ours", "another's", "foreign", "absent"), ("",)),
     "key": (OURS, ("active", "revoked")),
+    "approval": (STORES, ("open", "rejected")),
 }
 # Named in a body or a query: nothing is told of what isn't there, it is a fault of the request.
 NAMED = {"till", "sale", "at", "node", "request"}

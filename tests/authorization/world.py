@@ -9,12 +9,13 @@ from msgspec import Struct, field
 from service.api_keys import operations as api_keys
 from service.kernel import database
 from service.kernel.ids import new_id
+from service.kernel.sql import SQL
 from service.ledger.door import Keys
 from service.rules import accounts
 from service.users import store as users
 from tests.api import shop
 from tests.authorization.matrix import KEYS, ROLES
-from tests.harness import people
+from tests.harness import approvals, people
 from tests.harness import tenant as tenants
 from tests.harness.client import Client
 from tests.harness.tenant import Tenant, TestCard
@@ -66,7 +67,7 @@ def absent(kind: str) -> str:
         "card": "crd", "template": "tpl", "member": "mbr", "redemption": "rdm", "day": "sto",
         "store": "sto", "at": "sto", "last": "sto", "till": "sto", "sale": "sto",
         "node": "sto", "area": "are", "user": "usr",
-        "session": "ses", "key": "key",
+        "session": "ses", "key": "key", "approval": "apv",
     }  # fmt: skip
     return f"{heads[kind]}_{ABSENT}" if kind in heads else shop.new_key()
 
@@ -124,6 +125,7 @@ async def _merchant(
         await _redemptions(merchant, where)
         await _days(merchant, where)
         await _users(pool, keys, merchant, where)
+        await _approvals(pool, merchant, where)
     await _members(merchant)
     merchant.things["template", "own", "published"] = tenant.template_id
     return merchant
@@ -242,6 +244,17 @@ async def _users(pool: database.Pool, keys: Keys, merchant: Merchant, where: str
                     user_id,
                 )
         things["user", where, state] = user_id
+
+
+async def _approvals(pool: database.Pool, merchant: Merchant, where: str) -> None:
+    """Of somebody who isn't there any more."""
+    merchant_id, store_id = merchant.tenant.merchant_id, merchant.things["node", where, ""]
+    for state in ("open", "rejected"):
+        approval_id, _ = await approvals.waiting(pool, merchant_id, store_id)
+        if state != "open":
+            async with database.tenant(pool, merchant_id) as connection:
+                await connection.execute(SQL["approvals.close"], merchant_id, approval_id, state)
+        merchant.things["approval", where, state] = approval_id
 
 
 async def _members(merchant: Merchant) -> None:

@@ -39,7 +39,7 @@ SECRETS = re.compile(r"(kf[kst]_test_|kfd_)[0-9a-v]+")
 TOTP = re.compile(r"[A-Z2-7]{32}")
 RECOVERY = re.compile(r"\b[0-9a-v]{4}(-[0-9a-v]{4}){3}\b")
 INSTANT = re.compile(r"20\d\d-\d\d-\d\dT[0-9:.]+Z")
-BY_THE_REAL_CLOCK = ("Organisation", "People", "API keys")
+BY_THE_REAL_CLOCK = ("Organisation", "People", "API keys", "Approvals")
 EXAMPLE_TOKEN = "AAABnKZcMqAAAAAAAAAiYA2v0bQ1V4mJ8rXkT7yHc9w="  # invented
 EXAMPLE_MEMBER_TOKEN = "kfm_test_" + "06f2k9v3c0a1b2c3d4e5f6g7h8" * 2 + "…"  # invented, cut short
 
@@ -122,6 +122,7 @@ async def walk(server: Server, tenant: Tenant) -> dict[str, Any]:
         await _tree(steps)
         await _keys(steps)
         await _people(server, steps, tenant.merchant_id)
+        await _approvals(server, steps, tenant.merchant_id)
         await steps.send("move_test_clock", {"now": "2040-01-01T00:00:00Z"})
         await steps.send("live")
         await steps.send("ready")
@@ -207,6 +208,31 @@ async def _people(server: Server, steps: Walk, merchant_id: str) -> None:
     await steps.send("enable_user", {"version": version + 1}, **user)
     await steps.send("reset_user", **user)
     await steps.send("sign_out")
+
+
+async def _approvals(server: Server, steps: Walk, merchant_id: str) -> None:
+    """A sale is dear enough to want two people for its refund, and then it isn't refunded."""
+    own = steps.boss
+    people_there = [await people.owner_of(server, merchant_id) for _ in range(2)]
+    first, second = [Client(server.host, server.port, each.token) for each in people_there]
+    async with first, second:
+        steps.boss = first
+        await steps.send("get_authority")
+        limit = {"kind": "refund", "amount_above": 100, "roles": ["owner"], "approvers": 2}
+        await steps.send("change_authority", {"rules": [limit]})
+        steps.boss = second
+        sale = steps.answers["create_redemption"]["id"]
+        path = f"/v1/redemptions/{sale}/refunds"
+        amount = {"amount": {"value": 101, "currency": "CNY"}}
+        refused = await steps.pos.post(path, amount, "POS12-20360302-000900-1")
+        approval_id = refused.json()["reasons"][0]["existing_id"]
+        waiting = await steps.send("get_approval", approval_id=approval_id)
+        seen = {"digest": waiting["digest"]}
+        await steps.send("approve", seen, approval_id=approval_id)
+        steps.boss = first
+        await steps.send("reject", seen, approval_id=approval_id)
+        await steps.send("list_approvals")
+    steps.boss = own
 
 
 async def _members(steps: Walk, number: str, template_id: str) -> None:

@@ -33,7 +33,7 @@ from tests.api import shop
 from tests.conftest import ClientOf, require_whole
 from tests.contract.flow import ROUTES
 from tests.contract.test_openapi import DOCUMENT, OPERATIONS
-from tests.harness import contract, people
+from tests.harness import approvals, contract, people
 from tests.harness import tenant as tenants
 from tests.harness.client import Response
 from tests.harness.server import Server
@@ -93,6 +93,7 @@ async def _world(server: Server, postgres: Postgres, client_of: ClientOf) -> Asy
     }
     pool, keys = await database.open_pool(postgres.app_dsn, 1), people.keys_of(server.data_dir)
     merchant_id = tenant.merchant_id
+    ids["apv"], _ = await approvals.waiting(pool, merchant_id, store)
     yield World(server.base_url, tenant.merchant_key, ids, card.number, merchant_id, pool, keys)
     await pool.close()
     await require_whole(postgres, tenant.merchant_id)
@@ -131,6 +132,7 @@ async def _staffed(world: World, name: str) -> None:
     key = await api_keys.create(pool, merchant_id, "spare", "merchant", None)
     world.token = owner.token
     ids |= {"usr": other.user_id, "ses": spare.session_id, "key": key.api_key_id}
+    ids["apv"], digest = await approvals.waiting(pool, merchant_id, ids["sto"])
     secret, text = b"s" * 20, tokens.new_token(merchant_id, "test", "kft")
     sealed = sealing.seal(keys.totp, secret, merchant_id, owner.user_id, "totp")
     version = "select version from user_account where merchant_id = $1 and user_id = $2"
@@ -157,6 +159,8 @@ async def _staffed(world: World, name: str) -> None:
             "one_time_code": rules.totp(secret).generate(int(time.time())).decode()
         },
         "disable_user": {"version": seen},
+        "approve": {"digest": digest},
+        "reject": {"digest": digest},
     }.get(name, {})  # fmt: skip
 
 

@@ -14,6 +14,8 @@ FOR_PEOPLE = {
     for name, route in ROUTES.items()
     if people.is_for_people(route) or (not route.scope and route.body is not None)
 }
+# Nothing waits at the demo merchant, which has no rules: tests/contract/flow.py has something.
+ELSEWHERE = FOR_PEOPLE | {"get_approval"}
 
 
 def request_of(operation: dict[str, Any], path: str) -> tuple[str, Any, str | None]:
@@ -41,7 +43,7 @@ async def test_CAP_G2_every_example_runs_against_the_demo_tenant() -> None:
                 for method, operation in methods.items():
                     place, body, key = request_of(operation, path)
                     name = operation["operationId"]
-                    if name in FOR_PEOPLE:
+                    if name in ELSEWHERE:
                         continue
                     if method == "get":
                         answer = await client.get(place)
@@ -50,4 +52,4 @@ async def test_CAP_G2_every_example_runs_against_the_demo_tenant() -> None:
                     assert answer.status < 300, f"{name}: {answer.status} {answer.body!r}"
                     assert "idempotent-replayed" not in answer.headers, name
                     answered.append(name)
-        assert sorted(answered) == sorted(set(ROUTES) - FOR_PEOPLE)
+        assert sorted(answered) == sorted(set(ROUTES) - ELSEWHERE)

@@ -31,6 +31,7 @@ ID_PREFIXES = {
     "grant_id": "grt",
     "session_id": "ses",
     "api_key_id": "key",
+    "approval_id": "apv",
 }
 # A day that any store may have had.
 BUSINESS_DATE = "2026-03-01"

@@ -1,6 +1,7 @@
 """Tenants, each with some of everything, every string of theirs with their watermark."""
 
 import asyncio
+import json
 from datetime import time
 from itertools import count
 from typing import Any
@@ -12,7 +13,7 @@ from service.kernel import database
 from service.ledger.door import Keys
 from service.merchants import operations as merchants
 from service.stores import operations as stores
-from tests.harness import people
+from tests.harness import approvals, people
 from tests.harness.client import Client, Response
 from tests.harness.server import Server
 from tests.harness.tenant import TEMPLATE, ZONE
@@ -70,8 +71,11 @@ async def _make(pool: database.Pool, keys: Keys, mark: str) -> Tenant:
     boss = await people.hire(pool, keys, merchant_id, "owner")
     another = await people.sign_in(pool, merchant_id, boss.user_id, second_factor=True)
     cashier = await people.hire(pool, keys, merchant_id, "cashier", store.store_id)
+    request = json.dumps({"body": {"reason": f"reason {mark}"}})
+    approval_id, _ = await approvals.waiting(pool, merchant_id, store.store_id, request)
     ids = {
         "mer": merchant_id,
+        "apv": approval_id,
         "sto": store.store_id,
         "key": till.api_key_id,
         "spare_key": spare.api_key_id,

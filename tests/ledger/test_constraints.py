@@ -67,6 +67,10 @@ FRESH: dict[str, Any] = {
     "session_id": "ses_new",
     "subject": "\\x" + "ab" * 32,
     "segment_no": 99,
+    "approval_id": "apv_new",
+    "responsible_id": "usr_new",
+    "digest": "\\x" + "cd" * 32,
+    "employee": "usr_new",
     "last_seq": 99_999,
 }
 A_MEMBERS_CARD = """
@@ -111,6 +115,26 @@ select merchant_id, sha256('1'), 'usr_1', 'reset', now() from merchant;
 insert into sign_in_guard (merchant_id, subject, failures, failed_at, blocked_until)
 select merchant_id, sha256('1'), 1, now(), now() from merchant
 """
+SOMETHING_THAT_WAITS = """
+insert into user_account
+  (merchant_id, user_id, email_index, masked_email, status, password_hash, totp_sealed, created_at)
+select merchant_id, 'usr_2', sha256('2'), 'b***@b', 'active', 'x', 'x', now() from merchant;
+insert into authority (merchant_id, version, rules, made_by, made_at)
+select merchant_id, 1, '[]', 'usr_1', now() from merchant;
+insert into approval
+  (merchant_id, approval_id, kind, status, responsible_id, actor_kind, actor_id, request, digest,
+   approvers, roles, opened_at, expires_at)
+select merchant_id, 'apv_1', 'refund', 'open', 'usr_2', 'user', 'usr_2', '{}', sha256('1'),
+  1, '{owner}', now(), now()
+from merchant;
+insert into approval_decision
+  (merchant_id, approval_id, user_id, responsible_id, session_id, approved, decided_at)
+select merchant_id, 'apv_1', 'usr_1', 'usr_2', 'ses_1', true, now() from merchant;
+insert into employee_use
+  (merchant_id, employee, kind, business_date, key_hash, amount, used_at)
+select merchant_id, 'usr_1', 'refund', '2026-03-01', substr(sha256('1'), 1, 16), 1, now()
+from merchant
+"""
 SEQS = {"first_seq", "last_seq", "entries"}
 # Only functions of the owner's write these.
 OWNERS = {"audit_entry", "chain_head", "segment"}
@@ -150,6 +174,7 @@ async def filled(original: embedded.Server) -> AsyncIterator[embedded.Server]:
         await admin.execute(A_CLOSED_DAY)
         await admin.execute(A_MEMBERS_CARD)
         await admin.execute(A_TREE_WITH_SOMEBODY_IN_IT)
+        await admin.execute(SOMETHING_THAT_WAITS)
         merchant_ids = [row[0] for row in await admin.fetch("select merchant_id from merchant")]
         await admin.fetchval(SQL["chain.sequence"], merchant_ids)
         await admin.execute(SOMETHING_TO_NUMBER)

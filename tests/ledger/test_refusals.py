@@ -17,6 +17,7 @@ from service.kernel.problems import CODES, REASONS, ProblemError
 from service.ledger.batch import Pending, Settled
 from service.ledger.decisions.outcome import Refused, Rejected
 from tests.ledger import (
+    approval_refusals,
     desk_refusals,
     guards,
     member_refusals,
@@ -35,6 +36,7 @@ STORED = [
     *member_refusals.CASES,
     *people_refusals.CASES,
     *desk_refusals.CASES,
+    *approval_refusals.CASES,
 ]
 ELSEWHERE: dict[str, str] = CATALOGUE["refusals"]["elsewhere"]
 
