@@ -43,8 +43,9 @@ run: .venv/.stamp ## start Kafang and, without DATABASE_URL, its own PostgreSQL 
 demo: .venv/.stamp ## walk through a merchant's day against a fresh server
 	$(PYTHON) -m tests.demo $(ARGS)
 
+# Two at once, each with servers and databases of its own; a file's tests stay together.
 test: .venv/.stamp ## run the test suite (ARGS='tests/ledger -k transfer')
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest $(or $(ARGS),-n 2 --dist loadfile)
 
 clients: .venv/.stamp .venv/.node ## make a TypeScript client from the contract and drive it
 	$(PYTHON) -m pytest tests/clients/check_typescript.py

@@ -34,6 +34,7 @@ async def test_an_unknown_path(
 @pytest.mark.parametrize(
     "cup_id",
     ["cup_1", "crd_" + CUP_ID[4:], "cup_%00" + CUP_ID[5:], CUP_ID + "%0A", CUP_ID[:-1] + "z"],
+    ids=["short", "another kind", "a NUL", "a line break", "another letter"],
 )
 async def test_an_id_of_the_wrong_form_names_nothing(
     client: httpx.AsyncClient, cup_id: str
@@ -51,6 +52,7 @@ async def test_an_id_of_the_wrong_form_names_nothing(
         ("POST", "/v1/cups", "GET, OPTIONS"),
         ("PUT", "/live", "GET, OPTIONS"),
     ],
+    ids=["DELETE", "GET", "POST", "PUT"],
 )
 async def test_a_wrong_method_names_the_right_ones(
     client: httpx.AsyncClient, method: str, path: str, allow: str

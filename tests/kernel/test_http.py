@@ -60,6 +60,7 @@ async def test_requests_at_once_have_their_own_ids(client: httpx.AsyncClient) ->
     "authorization",
     ["", "Bearer", "Bearer x", f"Basic {TILL_KEY}", f"Bearer {UNKNOWN_KEY}", f"Bearer {TILL_KEY}x",
      f"Bearer {TILL_KEY[:-1]}", f"Bearer  {TILL_KEY}"],
+    ids=["nothing", "no token", "no key", "Basic", "unknown", "longer", "shorter", "two blanks"],
 )  # fmt: skip
 async def test_no_valid_credential(client: httpx.AsyncClient, authorization: str) -> None:
     response = await client.get("/v1/cups", headers={"Authorization": authorization})
