@@ -15,7 +15,7 @@ from service.kernel.embedded import Server
 from tests.api import shop
 from tests.api.conftest import ROUTES, anyone_of
 from tests.conftest import ClientOf
-from tests.harness import contract, people
+from tests.harness import approvals, contract, people
 from tests.harness.client import Client
 from tests.harness.server import Server as Service
 from tests.harness.tenant import Tenant
@@ -28,12 +28,14 @@ BODIES: dict[str, dict[str, Any]] = {
 
 
 async def _organisation(server: Service, other: Tenant, client_of: ClientOf) -> dict[str, str]:
-    """An area, somebody with a session, and a key."""
+    """An area, somebody with a session, a key, and something that waits."""
     pool = await database.open_pool(server.postgres.app_dsn, 1)
     try:
         keys = people.keys_of(server.data_dir)
         person = await people.hire(pool, keys, other.merchant_id, "owner")
         key = await api_keys.create(pool, other.merchant_id, "theirs", "merchant", None)
+        store_id = other.store_ids[0]
+        approval_id, _ = await approvals.waiting(pool, other.merchant_id, store_id)
     finally:
         await pool.close()
     async with client_of(other.merchant_key) as client:
@@ -45,6 +47,7 @@ async def _organisation(server: Service, other: Tenant, client_of: ClientOf) -> 
         "user_id": person.user_id,
         "session_id": person.session_id,
         "api_key_id": key.api_key_id,
+        "approval_id": approval_id,
         "grant_id": me["user"]["roles"][0]["id"],
     }
 
