@@ -6,7 +6,6 @@ from msgspec import Meta, Struct
 
 from schemas.audit import Actor
 from schemas.common import AMOUNT_MAX, Instant, Total
-from schemas.roles import Role
 
 ApprovalKind = Annotated[
     Literal[
@@ -17,10 +16,14 @@ ApprovalKind = Annotated[
         "reversal",
         "role.grant",
         "template.publish",
+        "user.enable",
+        "user.reset",
         "void",
     ],
     Meta(description="What is asked for. `refund`, `reversal` and `void` have an amount."),
 ]
+# The roles that may approve at all (roles.toml).
+Decider = Literal["owner", "checker", "finance", "area_manager", "store_manager"]
 ApprovalStatus = Annotated[
     Literal["open", "approved", "used", "rejected", "withdrawn", "expired", "void"],
     Meta(
@@ -54,8 +57,8 @@ class AuthorityRule(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     kind: ApprovalKind
     roles: Annotated[
-        list[Role],
-        Meta(min_length=1, max_length=9, description="Who may approve: where it happens, or above"),
+        list[Decider],
+        Meta(min_length=1, max_length=5, description="Who may approve: where it happens, or above"),
     ]
     approvers: Annotated[int, Meta(ge=1, le=3, description="How many different people.")] = 1
     amount_above: Annotated[

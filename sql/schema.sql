@@ -649,6 +649,7 @@ alter table employee_use enable row level security;
 alter table employee_use force row level security;
 create policy tenant on employee_use as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on employee_use to kafang_app;
+grant update (amount) on employee_use to kafang_app;
 
 create table idempotency_key (
     merchant_id text collate "C" not null,

@@ -77,6 +77,9 @@ async def rotate(call: Call, body: ApiKeyRotate) -> Answer:
         if old.rotated_to is not None:
             reason = because(KEY_ROTATED, existing_id=old.rotated_to)
             raise ProblemError(KEY_OVER, reasons=[reason])
+        await approvals.require(
+            call, tenant, Ask("api_key.create", body, old.id, store_id=old.store_id)
+        )
         again = ApiKeyCreate(old.name, old.scopes, old.store_id, old.expires_at, old.networks)
         made = await _make(call, tenant, again)
         if not await store.shorten(tenant, old.id, body.overlap_s, made.key.id):

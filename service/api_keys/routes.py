@@ -55,7 +55,12 @@ ROTATE = Route(
     "still, so that nothing stands still while it is exchanged.",
     body=ApiKeyRotate,
     answers={201: ApiKeyMade},
-    errors=(reasons.UNPROCESSABLE, reasons.MERCHANT_SUSPENDED, desk.KEY_OVER),
+    errors=(
+        reasons.UNPROCESSABLE,
+        reasons.MERCHANT_SUSPENDED,
+        desk.KEY_OVER,
+        APPROVAL_REQUIRED,
+    ),
     example_path=EXAMPLE,
     example_body={"overlap_s": 86_400},
 )

@@ -11,6 +11,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
+import asyncpg
 import msgspec
 from msgspec import Struct
 
@@ -35,7 +36,7 @@ from service.kernel.problems import ProblemError, because, define, define_reason
 from service.kernel.routes import Answer, Call, json_answer, object_id
 from service.ledger import door
 from service.ledger.reading import KeptError, Reading, configuring, own, reading, writing
-from service.ledger.reasons import UNPROCESSABLE
+from service.ledger.reasons import STORE_UNKNOWN, UNPROCESSABLE
 from service.rules import authority
 
 AFTER_ALL = "apv_~"  # sorts after every id
@@ -77,8 +78,8 @@ DIGEST_OTHER = define_reason(
 DECIDED_ALREADY = define_reason("decided_already", "You have decided it. Each person does so once.")
 NOBODY_COULD = define_reason(
     "nobody_could_approve",
-    "Whoever changes rules needs another one with a role of `allowed` at headquarters. There are "
-    "fewer than two such people: no rule could be changed again.",
+    "Whoever changes rules needs others with a role of `allowed` at headquarters. There are too "
+    "few such people: no rule could be changed again.",
 )
 
 
@@ -98,16 +99,19 @@ class Ask(Struct, frozen=True):
     amount: int = 0
     currency: str | None = None
     key_hash: bytes = b""
+    makes_decider: bool = False
 
 
-async def require(call: Call, tenant: Reading, ask: Ask) -> None:
+async def require(call: Call, tenant: Reading, ask: Ask, *, again: bool = False) -> None:
     """Let through what needs nobody else, and what was approved; that is used up then.
 
-    Before anything is written. Raises 403, and leaves what now waits for approval.
+    Before anything is written. `again`: the very same request may come once more. Raises 403, and
+    leaves what now waits for approval.
     """
-    rule = authority.asked((await store.authority(tenant)).rules, ask.kind)
+    rules = (await store.authority(tenant)).rules
+    rule = authority.asked(rules, ask.kind, makes_decider=ask.makes_decider)
     if rule is not None:
-        await _through(call, tenant, ask, rule, again=False)
+        await _through(call, tenant, ask, rule, again=again)
 
 
 async def require_ahead(
@@ -125,6 +129,8 @@ async def require_ahead(
     So the very same request may come again. What has had its answer under its idempotency key gets
     it again, whatever the rules are now. `amount` None is all that is left.
     """
+    if not call.credential.acts_for(call.scope, store_id):
+        return  # what comes next says so
     keyed = bool(call.idempotency_key)
     key_hash = door.key_hash(call.state.door_keys, call.idempotency_key) if keyed else b""
     async with reading(call) as tenant:
@@ -136,7 +142,7 @@ async def require_ahead(
     ask = Ask(kind, body, subject_id, None, store_id, key_hash=key_hash)
     async with writing(call) as tenant:
         if kind not in authority.MONEY_KINDS:
-            await require(call, tenant, ask)
+            await require(call, tenant, ask, again=True)
         else:
             await _require_for_money(call, tenant, ask, rules, amount, till)
 
@@ -153,7 +159,7 @@ async def _require_for_money(
     subject = await store.subject(tenant, ask.subject_id)
     if subject is None:
         return  # the ledger tells
-    at_once = subject.amount if amount is None else amount
+    at_once = subject.amount if amount is None else min(amount, subject.amount)
     employee, today, day = _employee(call, till), None, (0, 0)
     if ask.store_id is not None and authority.by_day(rules, ask.kind):
         today = await store.today(tenant, ask.store_id)
@@ -200,7 +206,7 @@ async def _through(
     if found is None:
         if ask.subject_id is not None:
             await store.supersede(tenant, responsible_id, ask.kind, ask.subject_id)
-        await store.open_one(
+        await _open(
             tenant,
             *(approval_id, ask.kind, responsible_id, actor.kind, actor.id, actor.session_id),
             *(
@@ -215,6 +221,14 @@ async def _through(
         await audit.record(call, tenant, "approval.opened", approval_id, after={"kind": ask.kind})
     reason = because(APPROVAL_WAITS, existing_id=approval_id, allowed=list(rule.roles))
     raise KeptError(APPROVAL_REQUIRED, reasons=[reason])
+
+
+async def _open(tenant: Reading, *columns: object) -> None:
+    """One more that waits. Raises 422 where it is about a store that isn't there."""
+    try:
+        await store.open_one(tenant, *columns)
+    except asyncpg.ForeignKeyViolationError:
+        raise ProblemError(UNPROCESSABLE, reasons=[because(STORE_UNKNOWN)]) from None
 
 
 def _digest(call: Call, ask: Ask, rule: AuthorityRule, request: Any) -> bytes:
@@ -323,8 +337,9 @@ async def change_authority(call: Call, body: AuthorityChange) -> Answer:
         if now.version != body.version:
             raise ProblemError(AUTHORITY_MOVED)
         reasons = list(authority.unsound(body.rules))
-        floor: list[str] = [*authority.FLOOR.roles]
-        if body.rules and await store.rulers(tenant, floor) < 2:
+        floor: list[str] = [*authority.FLOOR]
+        ruling = authority.asked(body.rules, "authority.change")
+        if ruling is not None and await store.rulers(tenant, floor) <= ruling.approvers:
             reasons.append(because(NOBODY_COULD, path="$.rules", allowed=floor))
         if reasons:
             raise ProblemError(UNPROCESSABLE, reasons=reasons)

@@ -19,7 +19,7 @@ is resolved.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from itertools import chain
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 C = TypeVar("C")
@@ -147,14 +147,15 @@ class Lanes(Generic[C, A]):
             self._wake_for(tenant)
         return answer
 
-    def board(self, lane: int, tenant: str) -> list[Member[C, A]]:
-        """Whoever came meanwhile about what a lane is settling, and goes with it from now on."""
+    def board(self, lane: int, tenant: str, subjects: set[str]) -> list[Member[C, A]]:
+        """Whoever came meanwhile about these of what a lane is settling; they go with it now."""
         flight, waiting = self._flights[lane], self._queues.get(tenant, [])
         if flight is None or tenant not in flight.batches:
             return []
-        subjects, batch = flight.subjects(tenant), flight.batches[tenant]
+        batch = flight.batches[tenant]
         room = self._batch_max - sum(map(len, flight.batches.values()))
-        more = [member for member in waiting if member.subject in subjects][: max(0, room)]
+        found = (m for m in waiting if m.subject in subjects and not m.answer.done())
+        more = list(islice(found, max(0, room)))
         if more:
             batch += more
             self._dequeue(tenant, more)

@@ -194,7 +194,8 @@ class Writer:
             async with connection.transaction() if lock else nullcontext():
                 commands = _commands(merchant_id, members)
                 state = await snapshots.read(connection, *commands, lock=lock)
-                if lock and (more := self._lanes.board(lane, merchant_id)):
+                held = {member.subject for member in members} if lock else set()
+                if held and (more := self._lanes.board(lane, merchant_id, held)):
                     # They came while the cards were another's: half the commits of a hot card.
                     members += more
                     commands = _commands(merchant_id, members)

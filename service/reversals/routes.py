@@ -52,7 +52,8 @@ async def create(call: Call, body: ReversalCreate) -> Answer:
     for _ in range(TRIES_MAX):
         operation_id, number, store_id = await _locate(call, target)
         if operation_id is not None:
-            await approvals.require_ahead(call, "reversal", body, operation_id, store_id)
+            seen = {"reason": body.reason}  # the key itself is nobody's to see
+            await approvals.require_ahead(call, "reversal", seen, operation_id, store_id)
         intent = Reverse(target, operation_id, body.reason)
         settled = await door.attempt(
             call, body, intent, number, store_id or call.credential.only_store(call.scope)

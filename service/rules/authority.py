@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from schemas.approvals import AuthorityRule
+from schemas.approvals import ApprovalKind, AuthorityRule, Decider
 from schemas.problems import Reason
 from service.kernel.problems import because, define_reason
 
 MONEY_KINDS = frozenset(("refund", "reversal", "void"))
-# Whoever makes rules isn't above them: once there are any, another one of these must agree.
-FLOOR = AuthorityRule("authority.change", ["owner", "checker"])
+# Whoever makes rules isn't above them: once there are any, another one of these must agree to
+# other rules, and to whatever makes somebody one who decides.
+FLOOR: tuple[Decider, ...] = ("owner", "checker")
 
 ONE_LIMIT = define_reason("one_limit", "A rule has one limit at most. Make two rules of it.")
 LIMIT_UNFIT = define_reason(
@@ -18,19 +19,32 @@ RULE_REPEATED = define_reason("rule_repeated", "Another rule says the same, or c
 
 
 def asked(
-    rules: Sequence[AuthorityRule], kind: str, amount: int = 0, day: tuple[int, int] = (0, 0)
+    rules: Sequence[AuthorityRule],
+    kind: ApprovalKind,
+    amount: int = 0,
+    day: tuple[int, int] = (0, 0),
+    *,
+    makes_decider: bool = False,
 ) -> AuthorityRule | None:
     """The rule a request falls under; None: nobody else need agree.
 
     `day` is what the employee did before of this kind on the business day: amount and count.
+    `makes_decider`: somebody could approve by it what they could not before.
     """
-    floor = [FLOOR] if rules else []
     found = [
         rule
-        for rule in [*rules, *floor]
+        for rule in rules
         if rule.kind == kind and _applies(rule, amount, day[0] + amount, day[1] + 1)
     ]
-    return max(found, key=lambda rule: rule.approvers, default=None)
+    rule = max(found, key=_strictness, default=None)
+    if rules and (makes_decider or kind == "authority.change"):
+        return AuthorityRule(kind, list(FLOOR), rule.approvers if rule else 1)
+    return rule
+
+
+def _strictness(rule: AuthorityRule) -> tuple[int, int]:
+    """More people before fewer; of as many, those who are there for the larger amounts."""
+    return rule.approvers, rule.amount_above or rule.day_amount_above or 0
 
 
 def by_day(rules: Iterable[AuthorityRule], kind: str) -> bool:

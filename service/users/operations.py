@@ -5,9 +5,8 @@ is always an owner, whoever took the role from the others. What ends is over wit
 tenant's epoch is raised in the same transaction.
 """
 
-from typing import Any
-
 import asyncpg
+import msgspec
 
 from schemas.common import Id
 from schemas.roles import RoleAt, RoleDetail, RoleList
@@ -92,8 +91,9 @@ async def invite(call: Call, body: UserInvite) -> Answer:
         if existing_id is not None:
             reason = because(EMAIL_TAKEN, path="$.email", existing_id=existing_id)
             raise ProblemError(USER_EXISTS, reasons=[reason])
-        asked = RoleAt(body.role, body.node_id)
-        await _require_agreed(call, tenant, asked, None, [found.masked, index.hex()])
+        shown = {"role": body.role, "node_id": body.node_id, "masked_email": found.masked}
+        agreed = Ask("role.grant", shown, state=index.hex(), store_id=_store_in(body.node_id))
+        await _require_agreed(call, tenant, agreed, [body.role])
         await store.insert(tenant.connection, merchant_id, user_id, index, found.masked)
         await _give(call, tenant, user_id, body.role, body.node_id)
         await audit.record(call, tenant, "user.invited", user_id)
@@ -122,7 +122,9 @@ async def give(call: Call, body: RoleAt) -> Answer:
         await _require_may_give(call, tenant, body.role, body.node_id)
         held = [(grant.role, grant.node_id) for grant in user.roles]
         if (body.role, body.node_id) not in held:
-            await _require_agreed(call, tenant, body, user.id, [user.version, sorted(held)])
+            state = [user.version, sorted(held)]
+            agreed = Ask("role.grant", body, user.id, state, _store_in(body.node_id))
+            await _require_agreed(call, tenant, agreed, [body.role])
         is_new = await _give(call, tenant, user.id, body.role, body.node_id)
         if is_new:  # whoever handed out a way in could be somebody with more than they have
             await _void_tickets(tenant, user.id)
@@ -160,6 +162,8 @@ async def reset(call: Call, body: UserReset) -> Answer:
         user = await _within_reach(call, tenant)
         if user.status == "disabled":
             raise ProblemError(USER_REFUSED, reasons=[because(USER_MOVED)])
+        ask = Ask("user.reset", body, user.id, user.version)
+        await _require_agreed(call, tenant, ask, [grant.role for grant in user.roles])
         if body.second_factor:
             await sessions.end_second_factor(tenant, user.id)
             await audit.record(call, tenant, "user.second_factor_removed", user.id)
@@ -288,14 +292,19 @@ async def _require_may_give(call: Call, tenant: Reading, role: str, node_id: str
         raise ProblemError(BEYOND_REACH)
 
 
-async def _require_agreed(
-    call: Call, tenant: Reading, body: RoleAt, user_id: str | None, state: Any
-) -> None:
-    """Raise 403 until somebody else agrees to a role, where the merchant's rules want that."""
-    store_id = body.node_id if rules.node_of(body.node_id) == "store" else None
-    await approvals.require(
-        call, tenant, Ask("role.grant", body, user_id, state=state, store_id=store_id)
-    )
+async def _require_agreed(call: Call, tenant: Reading, ask: Ask, roles: list[str]) -> None:
+    """Raise 403 until somebody else agrees, where the merchant's rules want that.
+
+    Where there are rules they always do of what makes somebody one who decides, or lets whoever
+    asks in as such a one.
+    """
+    decides = any("approvals:decide" in ROLES[role].permissions for role in roles if role in ROLES)
+    await approvals.require(call, tenant, msgspec.structs.replace(ask, makes_decider=decides))
+
+
+def _store_in(node_id: str) -> str | None:
+    """The store that a place is; None is above stores."""
+    return node_id if rules.node_of(node_id) == "store" else None
 
 
 async def _give(call: Call, tenant: Reading, user_id: str, role: str, node_id: str) -> bool:
@@ -319,6 +328,9 @@ async def _set_status(call: Call, version: int, *, disabled: bool) -> Answer:
     async with configuring(call) as tenant:
         user = await _within_reach(call, tenant)
         if (user.status == "disabled") != disabled:
+            if not disabled:
+                ask = Ask("user.enable", {"version": version}, user.id, user.version)
+                await _require_agreed(call, tenant, ask, [grant.role for grant in user.roles])
             if not await store.set_status(tenant, user.id, version, disabled=disabled):
                 raise ProblemError(USER_REFUSED, reasons=[because(USER_MOVED)])
             await _void_tickets(tenant, user.id)

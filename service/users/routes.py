@@ -133,7 +133,7 @@ ENABLE = Route(
     description="With the password and the roles that they had.",
     body=UserVersion,
     answers={200: User},
-    errors=CHANGES,
+    errors=(*CHANGES, APPROVAL_REQUIRED),
     example_path=EXAMPLE,
     example_body={"version": 2},
 )
@@ -149,7 +149,7 @@ RESET = Route(
     "authenticator isn't asked for any more, and all their sessions are over.",
     body=UserReset,
     answers={201: UserTicket},
-    errors=CHANGES,
+    errors=(*CHANGES, APPROVAL_REQUIRED),
     example_path=EXAMPLE,
     example_body={"second_factor": False},
 )

@@ -16,4 +16,4 @@ create table employee_use (
 alter table employee_use enable row level security;
 alter table employee_use force row level security;
 create policy tenant on employee_use using (merchant_id = current_setting('kafang.merchant_id', true));
-grant select, insert on employee_use to kafang_app;
+grant select, insert, update (amount) on employee_use to kafang_app;

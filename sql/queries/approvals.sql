@@ -30,7 +30,8 @@ for no key update;
 -- name: was_used
 -- Whether this very request was approved and let through before.
 select exists (
-  select from approval where merchant_id = $1 and responsible_id = $2 and digest = $3 and status = 'used');
+  select from approval where merchant_id = $1 and responsible_id = $2 and digest = $3 and status = 'used'
+    and expires_at > clock_timestamp());
 
 -- name: open
 -- One more that waits.
@@ -114,7 +115,8 @@ select coalesce(sum(amount), 0)::bigint as amount, count(*) as count from employ
 where merchant_id = $1 and employee = $2 and kind = $3 and business_date = $4 and key_hash <> $5;
 
 -- name: note_use
--- It counts from now on, also if the ledger refuses it then.
+-- It counts from now on, also if the ledger refuses it then; of what was asked under one key, the most.
 insert into employee_use (merchant_id, employee, kind, business_date, key_hash, amount, used_at)
 values ($1, $2, $3, $4, $5, $6, clock_timestamp())
-on conflict do nothing;
+on conflict (merchant_id, employee, kind, business_date, key_hash)
+do update set amount = greatest(employee_use.amount, excluded.amount);

@@ -12,53 +12,10 @@ from service.api_keys import operations as api_keys
 from service.kernel.ids import new_id
 from tests.api import shop
 from tests.api.staff import Staff
+from tests.api.waiting import OVER_50, approve, refund, rule, sale, status, waits
 from tests.harness import people
-from tests.harness.client import Client, Response
+from tests.harness.client import Client
 from tests.harness.tenant import TEMPLATE
-
-OVER_50 = {"kind": "refund", "amount_above": 5_000, "roles": ["store_manager", "finance"]}
-
-
-async def rule(staff: Staff, *rules: dict[str, Any]) -> Client:
-    """These rules hold; another owner than the boss, who could agree to others."""
-    other = await staff.hired("owner")
-    answer = await staff.boss.post("/v1/authority", {"version": 0, "rules": list(rules)})
-    assert answer.status == 201, answer.body
-    return staff.client_of(other.token)
-
-
-def waits(answer: Response) -> str:
-    """The approval that something waits for."""
-    assert (answer.status, answer.json()["code"]) == (403, "approval_required"), answer.body
-    (reason,) = answer.json()["reasons"]
-    found: str = reason["existing_id"]
-    return found
-
-
-async def approve(
-    client: Client, approval_id: str, verdict: str = "approve", **more: Any
-) -> Response:
-    """Yes to what it is now, or no."""
-    seen = await client.get(f"/v1/approvals/{approval_id}")
-    body = {"digest": seen.json()["digest"], **more}
-    return await client.post(f"/v1/approvals/{approval_id}/{verdict}", body)
-
-
-async def status(client: Client, approval_id: str) -> str:
-    """How it stands."""
-    found: str = (await client.get(f"/v1/approvals/{approval_id}")).json()["status"]
-    return found
-
-
-async def sale(office: Client, staff: Staff, pos: Client, value: int = 8_000) -> str:
-    """A redemption at the first store."""
-    card = await shop.funded(office, staff.tenant, 2 * value)
-    return await shop.sold(pos, card, value)
-
-
-async def refund(client: Client, redemption_id: str, key: str, **body: Any) -> Response:
-    """Give it back."""
-    return await client.post(f"/v1/redemptions/{redemption_id}/refunds", body, key)
 
 
 async def test_a_refund_above_the_limit_waits_for_the_manager(
@@ -242,20 +199,6 @@ async def test_whoever_asked_may_give_it_up(staff: Staff, office: Client) -> Non
     assert given_up.json()["status"] == "withdrawn"
 
 
-async def test_a_day_of_small_refunds(staff: Staff, office: Client, pos: Client) -> None:
-    """Counted by the employee whom the till names; another one begins anew."""
-    by_day = {"kind": "refund", "day_amount_above": 250, "roles": ["finance"]}
-    await rule(staff, by_day, {"kind": "refund", "day_count_above": 9, "roles": ["finance"]})
-    sold = await sale(office, staff, pos)
-    body = {"amount": shop.yuan(100), "till": {"operator": "0417"}}
-    for _ in range(2):
-        key = shop.new_key()
-        first, again = await refund(pos, sold, key, **body), await refund(pos, sold, key, **body)
-        assert (first.status, again.status) == (201, 201)
-    waits(await refund(pos, sold, shop.new_key(), **body))
-    assert (await refund(pos, sold, shop.new_key(), amount=shop.yuan(100))).status == 201
-
-
 @pytest.mark.parametrize("kind", ["template.publish", "api_key.create", "role.grant"])
 async def test_what_was_approved_is_done_once(staff: Staff, kind: str) -> None:
     """By whoever asked, and by nobody else."""
@@ -299,40 +242,6 @@ async def test_a_day_is_reopened_when_another_agrees(
     async with staff.client_of(finance.token) as desk:
         await approve(desk, approval_id)
     assert (await office.post(f"{path}/reopen", body)).json()["status"] == "open"
-
-
-async def test_an_invitation_is_a_role_too(staff: Staff) -> None:
-    """And what waits holds no address."""
-    await rule(staff, {"kind": "role.grant", "roles": ["checker"]})
-    checker = await staff.hired("checker")
-    body = {
-        "email": "chen.yu@xinghe.example",
-        "role": "cashier",
-        "node_id": staff.tenant.store_ids[0],
-    }
-    approval_id = waits(await staff.boss.post("/v1/users", body))
-    async with staff.client_of(checker.token) as desk:
-        shown = await desk.get(f"/v1/approvals/{approval_id}")
-        assert b"chen.yu" not in shown.body
-        await approve(desk, approval_id)
-    assert (await staff.boss.post("/v1/users", body)).status == 201
-
-
-async def test_rules_are_not_made_by_one_alone(staff: Staff) -> None:
-    rules = [OVER_50]
-    alone = await staff.boss.post("/v1/authority", {"version": 0, "rules": rules})
-    assert (alone.status, shop.reasons(alone)) == (422, ["nobody_could_approve"])
-    other = await rule(staff, OVER_50)
-    late = await staff.boss.post("/v1/authority", {"version": 0, "rules": []})
-    assert (late.status, late.json()["code"]) == (409, "authority_moved")
-    body = {"version": 1, "rules": []}
-    approval_id = waits(await staff.boss.post("/v1/authority", body))
-    async with other as owner:
-        assert (await approve(owner, approval_id)).status == 200
-    assert (await staff.boss.post("/v1/authority", body)).json() == {"version": 2, "rules": []}
-    nonsense = {"kind": "role.grant", "roles": ["owner"], "amount_above": 1, "day_count_above": 1}
-    wrong = await staff.boss.post("/v1/authority", {"version": 2, "rules": [nonsense]})
-    assert shop.reasons(wrong) == ["one_limit", "limit_unfit"]
 
 
 async def test_a_key_that_had_its_answer_gets_it_again(

@@ -90,7 +90,7 @@ async def _cast(
     pool, keys = await database.open_pool(postgres.app_dsn, 2), people.keys_of(server.data_dir)
     merchant_id, store_id = tenant.merchant_id, tenant.store_ids[0]
     asker = await people.hire(pool, keys, merchant_id, "owner")
-    others = [await people.hire(pool, keys, merchant_id, role) for role in ("owner", "finance")]
+    others = [await people.hire(pool, keys, merchant_id, role) for role in ("owner", "checker")]
     key = await api_keys.create(pool, merchant_id, "own", "merchant", None)
     admin = await asyncpg.connect(postgres.owner_dsn)
     async with admin.transaction():
@@ -209,7 +209,7 @@ async def _race(cast: Cast, wanted: Wanted, yes: float) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_T10_nothing_is_done_that_others_did_not_agree_to(cast: Cast, kind: str) -> None:
     """As often as it was done, an approval was used up, and two others had agreed to it."""
-    rules = [{"kind": kind, "roles": ["owner", "finance"], "approvers": 2}]
+    rules = [{"kind": kind, "roles": ["owner", "checker"], "approvers": 2}]
     body = {"version": 0, "rules": rules}
     assert (await cast.asking[0].post("/v1/authority", body)).status == 201
     before = await cast.count(EFFECTS[kind])

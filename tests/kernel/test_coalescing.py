@@ -100,10 +100,10 @@ async def test_who_comes_meanwhile_about_the_same_may_board() -> None:
     await desk.submit("mer_a", "a.1")
     await desk.submit("mer_a", "a.2", "b", "a.3", "a.4", "a.5")
     lane = LANES - 1  # the one that was idle last
-    assert desk.lanes.board(0, "mer_a") == desk.lanes.board(lane, "mer_b") == []
-    boarded = desk.lanes.board(lane, "mer_a")
+    assert desk.lanes.board(0, "mer_a", {"a"}) == desk.lanes.board(lane, "mer_b", {"a"}) == []
+    boarded = desk.lanes.board(lane, "mer_a", {"a"})
     assert [member.command for member in boarded] == ["a.2", "a.3", "a.4"]
-    assert (desk.lanes.board(lane, "mer_a"), desk.lanes.queued) == ([], 2)
+    assert (desk.lanes.board(lane, "mer_a", {"a"}), desk.lanes.queued) == ([], 2)
     for member in boarded:
         member.resolve(member.command)
     await desk.end("mer_a: a.1")
@@ -115,7 +115,7 @@ async def test_whoever_boarded_is_answered_whatever_happens() -> None:
     desk = Desk()
     await desk.submit("mer_a", "a.1")
     await desk.submit("mer_a", "a.2")
-    assert len(desk.lanes.board(LANES - 1, "mer_a")) == 1
+    assert len(desk.lanes.board(LANES - 1, "mer_a", {"a"})) == 1
     desk.forget("a.2")
     await desk.end("mer_a: a.1")
     await desk.close()

@@ -91,6 +91,14 @@ async def unsound(merchant: Shop) -> Any:
     return await approvals.change_authority(found, AuthorityChange(0, [LIMITED]))
 
 
+async def nowhere(merchant: Shop) -> Any:
+    """About a store that isn't there."""
+    found = await ruled(merchant, ALWAYS)
+    async with writing(found) as tenant:
+        ask = Ask("template.publish", {}, store_id="sto_" + "0" * 26)
+        await approvals.require(found, tenant, ask)
+
+
 async def late(merchant: Shop) -> Any:
     """Rules of another version."""
     found = await ruled(merchant)
@@ -122,6 +130,7 @@ CASES: list[tuple[str, str, How]] = [
     (f"{A}._who_not", "approval_refused role_lacking digest_other", fresh(of_another_role)),
     (f"{A}._why_not", "approval_refused digest_other", fresh(something_else)),
     (f"{A}._why_not", "approval_refused approval_over decided_already", fresh(once_more)),
+    (f"{A}._open", "contradiction store_unknown", fresh(nowhere)),
     (f"{A}.change_authority", "authority_moved", fresh(late)),
     (f"{A}.change_authority", "contradiction nobody_could_approve", fresh(alone)),
     (f"{A}.change_authority", "contradiction one_limit limit_unfit", fresh(unsound)),

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from schemas.approvals import AuthorityRule
 from service.rules import authority
@@ -17,7 +18,7 @@ RULES = [BIG, HUGE, DAY, OFTEN]
 CASES = [
     ("at the limit", 50_000, (0, 0), None),
     ("above it", 50_001, (0, 0), BIG),
-    ("at the higher limit", 500_000, (0, 0), BIG),
+    ("at the higher limit", 500_000, (0, 0), DAY),
     ("above the higher limit", 500_001, (0, 0), HUGE),
     ("the day at its limit", 40_000, (60_000, 1), None),
     ("the day above it", 40_000, (60_001, 1), DAY),
@@ -44,9 +45,24 @@ def test_a_rule_is_for_its_kind_alone() -> None:
 
 def test_whoever_makes_rules_is_not_above_them() -> None:
     assert asked([], "authority.change") is None
-    assert asked([BIG], "authority.change") == authority.FLOOR
-    stricter = AuthorityRule("authority.change", ["owner"], approvers=2)
-    assert asked([stricter], "authority.change") == stricter
+    floor = AuthorityRule("authority.change", ["owner", "checker"])
+    assert asked([BIG], "authority.change") == floor
+    stricter = AuthorityRule("authority.change", ["finance"], approvers=2)
+    assert asked([stricter], "authority.change") == structs.replace(floor, approvers=2)
+
+
+def test_nobody_makes_themselves_a_second_person() -> None:
+    """Once there are rules, whatever makes somebody one who decides needs another one, too."""
+    assert asked([], "user.reset", makes_decider=True) is None
+    assert asked([BIG], "user.reset") is None
+    for kind in ("role.grant", "user.reset", "user.enable"):
+        found = asked([BIG], kind, makes_decider=True)
+        assert found == AuthorityRule(kind, ["owner", "checker"])
+
+
+def test_of_rules_for_as_many_people_the_one_for_more_money_decides() -> None:
+    dear = AuthorityRule("refund", ["finance"], amount_above=500_000)
+    assert asked([BIG, dear], "refund", 600_000) == asked([dear, BIG], "refund", 600_000) == dear
 
 
 def test_only_limits_of_a_day_ask_for_the_day() -> None:
