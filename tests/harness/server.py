@@ -121,7 +121,9 @@ def command_in(
 
 
 def _environment(data_dir: Path, port: int, settings: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    # Its settings are what the test says, and how much tests do is no setting of its.
+    own = ("DATABASE_URL", "KAFANG_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return kept | {"KAFANG_DATA_DIR": str(data_dir), "KAFANG_PORT": str(port), **settings}
 
 
