@@ -35,7 +35,15 @@ from service.kernel.paging import page as page_of
 from service.kernel.problems import ProblemError, because, define, define_reason
 from service.kernel.routes import Answer, Call, json_answer, object_id
 from service.ledger import door
-from service.ledger.reading import KeptError, Reading, configuring, own, reading, writing
+from service.ledger.reading import (
+    KeptError,
+    Reading,
+    configuring,
+    grants_of,
+    own,
+    reading,
+    writing,
+)
 from service.ledger.reasons import STORE_UNKNOWN, UNPROCESSABLE
 from service.rules import authority
 
@@ -298,7 +306,7 @@ async def _who_not(
     """What stands against this person deciding it."""
     if user_id == responsible_id:
         return [because(OWN_REQUEST)]
-    grants = await store.roles(tenant, user_id)
+    grants = await grants_of(tenant, user_id)
     if any(
         grant.role in found.roles and (grant.stores is None or found.store_id in grant.stores)
         for grant in grants

@@ -17,7 +17,6 @@ from schemas.approvals import (
 from schemas.audit import Actor, ActorKind
 from schemas.common import Total
 from service.kernel import database
-from service.kernel.permissions import Grant
 from service.kernel.sql import SQL
 from service.ledger.reading import Reading
 from service.rules.periods import business_date
@@ -186,14 +185,6 @@ async def page(
         *(merchant_id, before, within, status, only, limit),
     )
     return [_shown(row) for row in rows]
-
-
-async def roles(tenant: Reading, user_id: str) -> list[Grant]:
-    """The roles that somebody has now."""
-    rows = await tenant.connection.fetchval(
-        SQL["approvals.roles"], tenant.merchant.merchant_id, user_id
-    )
-    return [Grant.read(*row) for row in rows]
 
 
 async def key_known(tenant: Reading, key_hash: bytes) -> bool:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from service.kernel import database
 from service.kernel.auth import require_scope
+from service.kernel.permissions import Grant
 from service.kernel.problems import NOT_FOUND, UNAUTHENTICATED, ProblemError
 from service.kernel.routes import Call
 from service.kernel.sql import SQL
@@ -83,6 +84,14 @@ async def reading(call: Call) -> AsyncIterator[Reading]:
     merchant_id = call.credential.merchant_id
     async with database.tenant(call.state.pool, merchant_id, snapshot=True) as connection:
         yield await tenant_of(call, connection)
+
+
+async def grants_of(tenant: Reading, user_id: str) -> list[Grant]:
+    """The roles somebody has now."""
+    rows = await tenant.connection.fetchval(
+        SQL["tenant.grants"], tenant.merchant.merchant_id, user_id
+    )
+    return [Grant.read(*row) for row in rows]
 
 
 async def confirm(call: Call) -> None:

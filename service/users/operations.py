@@ -36,7 +36,7 @@ from service.kernel.problems import (
     define_reason,
 )
 from service.kernel.routes import Answer, Call, Guest, json_answer, object_id
-from service.ledger.reading import Reading, configuring, reading
+from service.ledger.reading import Reading, configuring, grants_of, reading
 from service.ledger.reasons import STORE_UNKNOWN, UNPROCESSABLE
 from service.rules import accounts
 from service.sessions import operations as sessions
@@ -272,7 +272,7 @@ async def _within_reach(call: Call, tenant: Reading) -> User:
     user = await _seen(call, tenant)
     if user.id == call.credential.user_id:
         raise ProblemError(USER_REFUSED, reasons=[because(ONESELF)])
-    own = await store.grants(tenant, call.credential.actor_id)
+    own = await grants_of(tenant, call.credential.actor_id)
     for grant in user.roles:
         place = grant.node_id if rules.node_of(grant.node_id) == "store" else None
         if not rules.may_give(own, call.scope, grant.role, place):
@@ -287,7 +287,7 @@ async def _require_may_give(call: Call, tenant: Reading, role: str, node_id: str
         allowed = sorted(ROLES[role].at)
         reason = because(ROLE_ELSEWHERE, path="$.node_id", allowed=allowed)
         raise ProblemError(UNPROCESSABLE, reasons=[reason])
-    own = await store.grants(tenant, call.credential.actor_id)
+    own = await grants_of(tenant, call.credential.actor_id)
     if not rules.may_give(own, call.scope, role, node_id if kind == "store" else None):
         raise ProblemError(BEYOND_REACH)
 

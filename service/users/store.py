@@ -10,7 +10,6 @@ from msgspec import Struct
 from schemas.roles import RoleGrant
 from schemas.users import User, UserStatus
 from service.kernel import database
-from service.kernel.permissions import Grant
 from service.kernel.sql import SQL
 from service.ledger.reading import Reading
 from service.users.rules import node_of
@@ -76,14 +75,6 @@ async def by_email(tenant: Reading, index: bytes) -> str | None:
         SQL["users.by_email"], tenant.merchant.merchant_id, index
     )
     return found
-
-
-async def grants(tenant: Reading, user_id: str) -> list[Grant]:
-    """The roles somebody has now."""
-    rows = await tenant.connection.fetchval(
-        SQL["users.grants"], tenant.merchant.merchant_id, user_id
-    )
-    return [Grant.read(*row) for row in rows]
 
 
 async def give(

@@ -85,10 +85,6 @@ where a.merchant_id = $1 and a.approval_id < $2
   and ($5::text is null or a.approval_id = $5)
 order by a.approval_id desc limit $6;
 
--- name: roles
--- The roles that somebody has now.
-select roles_v1($1, $2);
-
 -- name: key_known
 -- Whether a request with this idempotency key has had its answer.
 select exists (select from idempotency_key where merchant_id = $1 and key_hash = $2);

@@ -36,3 +36,7 @@ select case when exists (
     select from card_binding o where o.merchant_id = $1 and o.card_id = $2 and o.member_id <> $3)
   then b.bound_version else 0 end as version
 from card_binding b where b.merchant_id = $1 and b.card_id = $2 and b.member_id = $3 and b.unbound_at is null;
+
+-- name: grants
+-- The roles somebody has, each with the stores that it is for and what their contracts allow; see roles_v1.
+select roles_v1($1, $2);

@@ -32,10 +32,6 @@ order by u.user_id desc limit $4;
 -- Whose an address is.
 select user_id from user_account where merchant_id = $1 and email_index = $2;
 
--- name: grants
--- The roles somebody has, each with the stores that it is for and what their contracts allow; see roles_v1.
-select roles_v1($1, $2);
-
 -- name: give
 -- One more role; nothing when they have it there.
 insert into role_grant (merchant_id, grant_id, user_id, role, area_id, store_id, granted_at, granted_by)

@@ -1,11 +1,14 @@
 """Which requests need a second person. CAP-A3, THREAT-T10."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from schemas.approvals import AuthorityRule
+from schemas.approvals import AuthorityRule, Decider
+from service.kernel.permissions import ROLES
 from service.rules import authority
 from service.rules.authority import asked
 
@@ -63,6 +66,11 @@ def test_nobody_makes_themselves_a_second_person() -> None:
 def test_of_rules_for_as_many_people_the_one_for_more_money_decides() -> None:
     dear = AuthorityRule("refund", ["finance"], amount_above=500_000)
     assert asked([BIG, dear], "refund", 600_000) == asked([dear, BIG], "refund", 600_000) == dear
+
+
+def test_rules_name_the_roles_that_may_decide() -> None:
+    deciding = {name for name, role in ROLES.items() if "approvals:decide" in role.permissions}
+    assert set(get_args(Decider)) == deciding
 
 
 def test_only_limits_of_a_day_ask_for_the_day() -> None:
