@@ -1,5 +1,5 @@
 # The service alone; PostgreSQL is yours (DATABASE_URL). Build: docker build -t kafang .
-# Run: docker run -p 8321:8321 -e DATABASE_URL=… -e KAFANG_SECRET_KEY=… kafang
+# Run: docker run -p 8321:8321 -e DATABASE_URL=… -e KAFANG_SECRET_KEY=… -e KAFANG_KEKS=… -e KAFANG_KEY_STORE=… kafang
 FROM python:3.13-slim
 
 WORKDIR /kafang

@@ -7,6 +7,7 @@ ARGS ?=
 
 # Cycles of `make soak`: long enough for an evening, not for a coffee.
 SOAK_N ?= 500
+MEMBERS ?= 500000
 UV_VERSION := 0.13.9
 
 # Valid in every Python ever shipped, so that an old one can still say what is wrong.
@@ -17,7 +18,7 @@ OLD_PYTHON := import sys; sys.version_info < (3, 11) and sys.exit( \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run demo test clients bench crash restore upgrade soak check lint types drift openapi schema lock
+.PHONY: help run demo test clients bench crash restore upgrade rotation soak check lint types drift openapi schema lock
 
 help: ## explain the targets (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +62,9 @@ restore: .venv/.stamp ## back up under load, restore to N random instants, compa
 
 upgrade: .venv/.stamp ## replace the commit before by this version under load, and back (ARGS='--from REF')
 	$(PYTHON) -m tests.upgrade $(ARGS)
+
+rotation: .venv/.stamp ## new keys for what is personal of MEMBERS people while it is read and changed
+	$(PYTHON) -m tests.personal --members $(MEMBERS)
 
 soak: .venv/.stamp ## the long version of crash (SOAK_N=500), of bench and of random lives of cards
 	$(PYTHON) -m tests.crash --cycles $(SOAK_N)

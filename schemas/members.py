@@ -1,6 +1,6 @@
 """Members: who holds cards, what is theirs, and the tokens with which they read it themselves."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -25,16 +25,30 @@ Phone = Annotated[
         extra=SENSITIVE,
     ),
 ]
+PersonName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        examples=["张伟"],
+        extra=SENSITIVE,
+    ),
+]
 OF_EXTERNAL_ID = Meta(
     description="What your own backend calls this person, one each; printable ASCII without "
     "blanks. It is stored as it is: don't send a phone number here."
 )
 OF_PHONE = Meta(
     description="A number of the Chinese mainland as its 11 digits, any number with + and its "
-    "country code. It is never stored nor shown again, only recognised."
+    "country code. It is stored sealed under a key of this person alone, and shown masked."
 )
+OF_NAME = Meta(
+    description="As the person writes it. Stored sealed under a key of theirs alone, and shown as "
+    "its first character. Give it only where you need it, as for cards in a name."
+)
+MemberStatus = Literal["active", "restricted", "erased"]
 MemberVersion = Annotated[
-    int, Meta(ge=1, le=2**31 - 1, description="Raised by every change of the phone.")
+    int, Meta(ge=1, le=2**31 - 1, description="Raised by every change of the phone or name.")
 ]
 BindingNo = Annotated[
     int,
@@ -47,6 +61,7 @@ class MemberCreate(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     external_id: Annotated[ExternalId | None, OF_EXTERNAL_ID] = None
     phone: Annotated[Phone | None, OF_PHONE] = None
+    full_name: Annotated[PersonName | None, OF_NAME] = None
 
 
 class MemberLookup(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -67,6 +82,13 @@ class PhoneChange(Struct, forbid_unknown_fields=True):
             "then, nothing happens: so a request that comes late undoes nobody's change."
         ),
     ]
+
+
+class NameChange(Struct, forbid_unknown_fields=True):
+    """Another name for a member."""
+
+    full_name: Annotated[PersonName | None, Meta(description="null: none is known any more.")]
+    version: Annotated[MemberVersion, Meta(description="The member's `version` as you saw it.")]
 
 
 class CardBind(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -110,6 +132,16 @@ class Member(Struct):
     masked_phone: Annotated[
         Secret | None,
         Meta(description="For screens; null: no phone is known.", examples=["138****8000"]),
+    ]
+    masked_name: Annotated[
+        Secret | None, Meta(description="For screens; null: no name is known.", examples=["张*"])
+    ]
+    status: Annotated[
+        MemberStatus,
+        Meta(
+            description="restricted: they want to be forgotten, and what is known is only stored "
+            "while it must be. erased: nothing is known but the id."
+        ),
     ]
     version: MemberVersion
     created_at: Instant

@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from service import app, runner
+from service import upkeep as personal
 from service.api_keys import operations as api_keys
 from service.events import anchors, bundle
 from service.kernel import database, embedded_backup
@@ -24,7 +25,7 @@ from service.kernel.migrations import MigrationError, migrate
 from service.ledger import invariants
 from service.ledger.door import Keys
 from service.merchants import operations as merchants
-from service.settings import Settings, SettingsError, load, with_kept_secret
+from service.settings import Settings, SettingsError, load, with_kept_secrets
 from service.stores import operations as stores
 from service.users import operations as users
 
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     bundled = add("bundle", _bundle, "write a merchant's event chain and what checks it")
     bundled.add_argument("folder", metavar="DIR", help="the bundle's own folder, not there yet")
     bundled.add_argument("--merchant", required=True, help="mer_…, whose chain it is")
+    _add_personal(add)
     _add_backups(add)
     merchant = add("create-merchant", _create_merchant, "create a tenant")
     merchant.add_argument("--name", required=True, help="as people know it")
@@ -136,6 +138,18 @@ def _add_keys(add: Add) -> None:
         made = add(name, operation, text)
         made.add_argument("--merchant", required=True, help="mer_…, whose key it is")
         made.add_argument("--key", required=True, help="key_…, as create-key told it")
+
+
+def _add_personal(add: Add) -> None:
+    rotated = add("rotate-keys", _rotate_keys, "seal what is personal under new keys")
+    rotated.add_argument(
+        "--destroy-older",
+        action="store_true",
+        help="then destroy the old keys: no backup from before can be read any more",
+    )
+    forgotten = add("forget", _forget, "erase whose time is over, and who a restore brought back")
+    for made in (rotated, forgotten):
+        made.add_argument("--merchant", metavar="mer_…", help="only this one's (default: all)")
 
 
 def _add_backups(add: Add) -> None:
@@ -201,8 +215,15 @@ def _migrate(_: argparse.Namespace, settings: Settings) -> Any:
 def _verify(_: argparse.Namespace, settings: Settings) -> Any:
     async def do(url: str) -> invariants.Report:
         report = await invariants.verify(url)
-        return replace(report, breaches=report.breaches + await _unanchored(url, settings))
+        report = replace(report, breaches=report.breaches + await _unanchored(url, settings))
+        if not has_keys:
+            return report
+        checks, found = [*report.checks, personal.INVARIANT], await personal.breaches(url, kept)
+        return replace(report, checks=checks, breaches=report.breaches + found)
 
+    # Whoever verifies elsewhere may not have the keys of people, and checks all but those.
+    has_keys = not settings.database_url or bool(settings.key_store and settings.secret_key)
+    kept = with_kept_secrets(settings) if has_keys else settings
     with runner.database_of(settings) as urls:
         return asyncio.run(do(urls.require_owner()))
 
@@ -213,6 +234,20 @@ async def _unanchored(url: str, settings: Settings) -> list[invariants.Breach]:
         return await anchors.breaches(connection, settings.anchors())
     finally:
         await connection.close()
+
+
+def _forget(arguments: argparse.Namespace, settings: Settings) -> Any:
+    settings = with_kept_secrets(settings)
+    with runner.database_of(settings) as urls:
+        return asyncio.run(personal.forget(urls.require_owner(), settings, arguments.merchant))
+
+
+def _rotate_keys(arguments: argparse.Namespace, settings: Settings) -> Any:
+    settings, older = with_kept_secrets(settings), arguments.destroy_older
+    with runner.database_of(settings) as urls:
+        return asyncio.run(
+            personal.rotate(urls.require_owner(), settings, arguments.merchant, older)
+        )
 
 
 def _bundle(arguments: argparse.Namespace, settings: Settings) -> Any:
@@ -256,7 +291,7 @@ def _create_key(arguments: argparse.Namespace, settings: Settings) -> Any:
 
 
 def _create_owner(arguments: argparse.Namespace, settings: Settings) -> Any:
-    key = Keys.of(with_kept_secret(settings).secret()).email
+    key = Keys.of(with_kept_secrets(settings).secret()).email
     return _with_pool(
         settings,
         lambda pool: users.create_owner(pool, key, arguments.merchant, arguments.email),

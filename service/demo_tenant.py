@@ -28,6 +28,7 @@ from service.ledger.writer import Writer
 from service.members import store as members
 from service.members.store import Known
 from service.merchants import operations as merchants
+from service.personal.operations import SealedFields
 from service.rules.luhn import new_number
 from service.settings import Settings
 from service.stores import operations as stores
@@ -218,7 +219,8 @@ async def _member(
     assert tenant is not None
     async with database.tenant(pool, merchant_id) as connection:
         seen = Reading(connection, tenant.merchant)
-        member = await members.insert(seen, Known("demo-member", None, None))
+        known = Known("demo-member", None, None, None)
+        member = await members.insert(seen, new_id("mbr"), known, SealedFields())
         assert member is not None
         assert await members.bind(seen, member.id, card_id, api_key_id)
     return member.id

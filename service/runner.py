@@ -25,7 +25,7 @@ from service.settings import (
     SettingsError,
     check_secret,
     environment_of,
-    with_kept_secret,
+    with_kept_secrets,
 )
 
 # Files that a worker needs for all but its clients.
@@ -106,7 +106,7 @@ def run(_: argparse.Namespace, settings: Settings) -> None:
     logs.configure(settings.log_level)
     tracing.check()
     asyncio.run(_require_free_port(settings))
-    settings = with_kept_secret(settings)
+    settings = with_kept_secrets(settings)
     with (
         database_of(settings) as urls,
         tempfile.TemporaryDirectory(prefix="kafang-metrics-") as metrics_dir,

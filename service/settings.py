@@ -14,7 +14,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas.common import Secret
-from service.kernel import database
+from service.kernel import database, keks
+from service.kernel.keks import Keks
+from service.kernel.keyring import Keyring
 from service.kernel.sql import SQL
 
 
@@ -37,6 +39,13 @@ class Settings(Struct, frozen=True):
     # Exactly 64 hexadecimal characters, kept outside the database. To serve with database_url it is
     # required; without, it is made at the first start and kept in data_dir.
     secret_key: Annotated[Secret, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
+    # Keys that wrap the keys of what is personal: 64 hexadecimal characters each, the current one
+    # first, commas between them; or a file with one on each line. Kept as secret_key is.
+    keks: Secret = ""
+    kek_file: str = ""
+    # Where the keys of people are kept, apart from the ledger and its backups: a PostgreSQL
+    # database of its own, or `file`, in data_dir, for one host. With database_url it must be said.
+    key_store: Secret = ""
     data_dir: str = ".kafang"
     # Where our own PostgreSQL keeps its log for point-in-time restores. Empty: nowhere.
     archive_dir: str = ""
@@ -96,6 +105,16 @@ class Settings(Struct, frozen=True):
             )
         return bytes.fromhex(self.secret_key)
 
+    def key_encryption_keys(self) -> Keks:
+        """What wraps the keys of what is personal. Raises SettingsError."""
+        named = "KAFANG_KEKS" if self.keks else "KAFANG_KEK_FILE"
+        try:
+            return keks.parse(self.keks or Path(self.kek_file).read_text("ascii"))
+        except OSError as error:
+            raise SettingsError(f"{named}: {error}") from None
+        except ValueError as error:
+            raise SettingsError(f"{named}: {error}") from None
+
 
 _NAMES = {"DATABASE_URL": "database_url"} | {
     f"KAFANG_{name.upper()}": name for name in Settings.__struct_fields__
@@ -126,7 +145,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
                 msgspec.convert({field: given[field]}, Settings, strict=False)
             except msgspec.ValidationError as error:
                 problems.append(f"{name}: {str(error).split(' - at')[0]}")
-        if field.endswith("_url") and field in given and not _URL.fullmatch(given[field]):
+        is_url = field.endswith("_url") or (field == "key_store" and given.get(field) != "file")
+        if is_url and field in given and not _URL.fullmatch(given[field]):
             # What the driver says of one that it can't read quotes the password.
             problems.append(f"{name}: not a URL as postgresql://user:password@host:port/database")
     if problems:
@@ -143,27 +163,45 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 _OTHERS = {"KAFANG_PG_BIN"}
 
 
-def with_kept_secret(settings: Settings) -> Settings:
-    """The settings with the secret kept in data_dir, made there (0600) on first use.
+def with_kept_secrets(settings: Settings) -> Settings:
+    """The settings with the secrets kept in data_dir, made there (0600) on first use.
 
-    Raises SettingsError when the file doesn't hold a secret, and when there is none for a database
-    that is not our own: each host would make another one.
+    Raises SettingsError when a file doesn't hold what it should, and when one is missing for a
+    database that is not our own: each host would make another one.
     """
-    if settings.secret_key or settings.database_url:
+    if settings.keks and settings.kek_file:
+        raise SettingsError("KAFANG_KEKS and KAFANG_KEK_FILE: give one of them")
+    if settings.database_url:
         settings.secret()
-        return settings
+        if not (settings.keks or settings.kek_file) or not settings.key_store:
+            raise SettingsError(
+                "KAFANG_KEKS (or KAFANG_KEK_FILE) and KAFANG_KEY_STORE are required with "
+                "DATABASE_URL: keys of 64 hexadecimal characters, the same on every host, and "
+                "where the keys of people are kept, a PostgreSQL database of its own or, for one "
+                "host, `file`"
+            )
     folder = Path(settings.data_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "secret_key"
+    if not settings.secret_key:
+        kept = _kept(folder / "secret_key")
+        if not re.fullmatch("[0-9a-f]{64}", kept):
+            raise SettingsError(
+                f"{folder / 'secret_key'} does not hold 64 hexadecimal characters: restore it, or "
+                "set KAFANG_SECRET_KEY to the secret this database was first used with"
+            )
+        settings = msgspec.structs.replace(settings, secret_key=kept)
+    if not settings.keks and not settings.kek_file:
+        _kept(folder / "keks")
+        settings = msgspec.structs.replace(settings, kek_file=str(folder / "keks"))
+    settings.key_encryption_keys()
+    return settings
+
+
+def _kept(file: Path) -> str:
+    """What a file holds, a new secret on first use."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     if not file.exists():
         _keep_new_secret(file)
-    kept = file.read_text("utf-8", "replace").strip()
-    if not re.fullmatch("[0-9a-f]{64}", kept):
-        raise SettingsError(
-            f"{file} does not hold 64 hexadecimal characters: restore it, or set KAFANG_SECRET_KEY "
-            "to the secret this database was first used with"
-        )
-    return msgspec.structs.replace(settings, secret_key=kept)
+    return file.read_text("utf-8", "replace").strip()
 
 
 def _keep_new_secret(file: Path) -> None:
@@ -197,6 +235,26 @@ async def check_secret(connection: database.Connection, settings: Settings) -> N
         raise SettingsError(
             "KAFANG_SECRET_KEY is not the one this database was first used with: set that one "
             f"(when the variable is not set it is read from {settings.data_dir}/secret_key)"
+        )
+
+
+async def check_keys(connection: database.Connection, keyring: Keyring) -> None:
+    """Tie a new database to its store of keys. Raises SettingsError when it is another's.
+
+    With another store everybody would look erased; without a KEK that wrapped some, nobody could
+    be read. Raises KeyStoreError.
+    """
+    own = await keyring.store_id()
+    await connection.execute(SQL["startup.claim_key_store"], own)
+    if await connection.fetchval(SQL["startup.key_store_id"]) != own:
+        raise SettingsError(
+            "KAFANG_KEY_STORE is not the store of keys this database was first used with: name "
+            "that one (`file` is person_keys.db in the data folder), or put its copy back"
+        )
+    if missing := await keyring.missing():
+        raise SettingsError(
+            f"KAFANG_KEKS: keys of people were wrapped by {', '.join(missing)}, which isn't among "
+            "those given: give it after the current one, or nobody's name or phone can be read"
         )
 
 

@@ -503,6 +503,7 @@ create table audit_entry (
     constraint audit_entry_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
 );
 CREATE INDEX audit_entry_object ON public.audit_entry USING btree (merchant_id, object_id, audit_entry_id);
+CREATE INDEX audit_entry_unmasked ON public.audit_entry USING btree (merchant_id, actor_id, recorded_at) WHERE (action = ANY (ARRAY['member.unmasked'::text, 'member.subject_access'::text]));
 alter table audit_entry enable row level security;
 alter table audit_entry force row level security;
 create policy tenant on audit_entry as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
@@ -674,10 +675,12 @@ grant insert, select on idempotency_key to kafang_app;
 create table installation (
     only_one boolean not null default true,
     secret_check bytea not null,
+    key_store_id bytea,
     constraint installation_pkey PRIMARY KEY (only_one),
     constraint installation_only_one_check CHECK (only_one)
 );
 grant insert, select on installation to kafang_app;
+grant update (key_store_id) on installation to kafang_app;
 
 create table leg (
     merchant_id text collate "C" not null,
@@ -701,6 +704,26 @@ alter table leg enable row level security;
 alter table leg force row level security;
 create policy tenant on leg as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on leg to kafang_app;
+
+create table legal_hold (
+    merchant_id text collate "C" not null,
+    legal_hold_id text collate "C" not null,
+    member_id text collate "C" not null,
+    reason text not null,
+    placed_by text collate "C" not null,
+    placed_at timestamp with time zone not null,
+    released_by text collate "C",
+    released_at timestamp with time zone,
+    constraint legal_hold_pkey PRIMARY KEY (merchant_id, legal_hold_id),
+    constraint legal_hold_end CHECK (((released_at IS NULL) = (released_by IS NULL))),
+    constraint legal_hold_merchant_id_member_id_fkey FOREIGN KEY (merchant_id, member_id) REFERENCES member(merchant_id, member_id)
+);
+CREATE INDEX legal_hold_member ON public.legal_hold USING btree (merchant_id, member_id, legal_hold_id);
+alter table legal_hold enable row level security;
+alter table legal_hold force row level security;
+create policy tenant on legal_hold as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on legal_hold to kafang_app;
+grant update (released_by, released_at) on legal_hold to kafang_app;
 
 create table lot (
     merchant_id text collate "C" not null,
@@ -737,12 +760,22 @@ create table member (
     token_generation integer not null default 1,
     version integer not null default 1,
     created_at timestamp with time zone not null,
+    status text not null default 'active'::text,
+    masked_name text,
+    phone_sealed bytea,
+    name_sealed bytea,
+    key_no integer,
+    erase_at timestamp with time zone,
     constraint member_pkey PRIMARY KEY (merchant_id, member_id),
     constraint member_external_id UNIQUE (merchant_id, external_id),
     constraint member_phone UNIQUE (merchant_id, phone_index),
-    constraint member_is_known CHECK (((external_id IS NOT NULL) OR (phone_index IS NOT NULL))),
+    constraint member_erased CHECK (((status <> 'erased'::text) OR ((external_id IS NULL) AND (phone_sealed IS NULL) AND (name_sealed IS NULL)))),
+    constraint member_is_known CHECK (((status <> 'active'::text) OR (external_id IS NOT NULL) OR (phone_index IS NOT NULL))),
     constraint member_phone_index_check CHECK ((octet_length(phone_index) = 32)),
     constraint member_phone_pair CHECK (((phone_index IS NULL) = (masked_phone IS NULL))),
+    constraint member_restricted CHECK (((status = 'active'::text) OR ((phone_index IS NULL) AND (masked_phone IS NULL) AND (masked_name IS NULL)))),
+    constraint member_sealed CHECK (((key_no IS NOT NULL) OR ((phone_sealed IS NULL) AND (name_sealed IS NULL)))),
+    constraint member_status CHECK ((status = ANY (ARRAY['active'::text, 'restricted'::text, 'erased'::text]))),
     constraint member_token_generation_check CHECK ((token_generation > 0)),
     constraint member_version_check CHECK ((version > 0)),
     constraint member_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
@@ -751,7 +784,7 @@ alter table member enable row level security;
 alter table member force row level security;
 create policy tenant on member as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on member to kafang_app;
-grant update (phone_index, masked_phone, token_generation, version) on member to kafang_app;
+grant update (external_id, phone_index, masked_phone, token_generation, version, status, masked_name, phone_sealed, name_sealed, key_no, erase_at) on member to kafang_app;
 
 create table merchant (
     merchant_id text collate "C" not null,

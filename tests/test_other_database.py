@@ -39,7 +39,8 @@ async def test_the_owner_migrates_and_the_application_serves(
 ) -> None:
     """Refused in one sentence until the schema is there; then the owner's URL isn't needed."""
     app = {"DATABASE_URL": postgres.app_dsn}
-    serving = app | {"KAFANG_SECRET_KEY": SECRET}
+    keys = {"KAFANG_KEKS": SECRET, "KAFANG_KEY_STORE": "file"}
+    serving = app | {"KAFANG_SECRET_KEY": SECRET} | keys
     merchant = ["create-merchant", "--name", "青禾美发"]
     for command, settings in ((["run"], serving), (merchant, app)):
         done = kafang(folder, *command, **settings)

@@ -64,6 +64,13 @@ PERMISSIONS = {
     "member_tokens:write": Permission("issue tokens for members' apps", of=_KEYS),
     "members:read": Permission("look up members", guarded=True),
     "members:write": Permission("make members, bind cards to them", guarded=True),
+    "personal:erase": Permission("erase what is known of a member", guarded=True, of=_PEOPLE),
+    "personal:hold": Permission(
+        "keep what is known of a member for proceedings", guarded=True, of=_PEOPLE
+    ),
+    "personal:read": Permission(
+        "see members' names and phones, for a purpose", guarded=True, of=_PEOPLE
+    ),
     "redemptions:read": Permission("read redemptions and receipts"),
     "redemptions:write": Permission("redeem cards, and quote what it would cost", guarded=True),
     "refunds:write": Permission("refund and void redemptions", guarded=True),

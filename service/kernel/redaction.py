@@ -31,7 +31,8 @@ TEXT_MAX = 300
 # A name that holds one of these holds a secret, however it is spelt around it.
 _SECRET_NAME = re.compile(
     r"authorization|cookie|password|secret|token|(^|_)pin($|_)|card_?number|phone|api_?key($|_?text)"
-    r"|payment_?reference|one_?time|recovery|e_?mail|pepper|dsn|database_url|migration_url|private_key",
+    r"|payment_?reference|one_?time|recovery|e_?mail|pepper|dsn|keks|key_store|full_?name|masked_name"
+    r"|database_url|migration_url|private_key",
     re.IGNORECASE,
 )
 # Our keys and tokens; digits as card and phone numbers are written, alone or in groups; URLs' and

@@ -1,4 +1,4 @@
-"""The story of a member: known by a phone that nobody stores, and by the cards that are theirs.
+"""The story of a member: known by a phone that nobody reads, and by the cards that are theirs.
 
 Nothing here moves value, so nothing needs a key of idempotency: what is sent again finds what it
 wanted. Each change is one transaction, and an index says who was first.
@@ -27,6 +27,7 @@ from schemas.members import (
 from schemas.problems import Reason
 from service.audit import operations as audit
 from service.kernel import tokens
+from service.kernel.ids import new_id
 from service.kernel.paging import decode_cursor
 from service.kernel.paging import page as page_of
 from service.kernel.problems import (
@@ -42,6 +43,8 @@ from service.ledger.reading import Reading, reading, require_own_member, writing
 from service.ledger.reasons import CARD_NOT_FOUND, UNPROCESSABLE
 from service.members import rules, store
 from service.members.store import Known
+from service.personal import operations as personal
+from service.rules import persons
 
 AFTER_ALL = "mbr_~"  # sorts after every id
 HANDLES = ("external_id", "phone")
@@ -89,11 +92,19 @@ async def create(call: Call, body: MemberCreate) -> Answer:
     given = [body.external_id, body.phone]
     wrong = [] if any(given) else [because(AT_LEAST_ONE, allowed=[*HANDLES])]
     known = _known(call, body.external_id, body.phone, wrong)
+    name, member_id = personal.checked_name(body.full_name), new_id("mbr")
     async with writing(call) as tenant:
-        made = await store.insert(tenant, known)
+        if any((await _holders(tenant, known)).values()):
+            return json_answer(200, await _existing(tenant, known))
+        # A key is made only for who has something to seal, and before their row: it is elsewhere.
+        key = await personal.new_key(call, member_id) if known.phone or name else None
+        made = await store.insert(tenant, member_id, known, personal.sealed(key, known.phone, name))
         if made is not None:
-            await audit.record(call, tenant, "member.created", made.id)
+            after = key and personal.committed(key, phone=known.phone, full_name=name)
+            await audit.record(call, tenant, "member.created", made.id, after=after or None)
             return json_answer(201, made)
+        if key is not None:  # somebody was a moment earlier
+            await personal.drop_key(call, member_id)
         return json_answer(200, await _existing(tenant, known))
 
 
@@ -129,14 +140,17 @@ async def change_phone(call: Call, body: PhoneChange) -> Answer:
     member_id, known = object_id(call, "member_id", "mbr"), _known(call, None, body.phone)
     try:
         async with writing(call) as tenant:
-            member = await store.change_phone(tenant, member_id, body.version, known)
-            if member is not None:
-                before, after = {"version": body.version}, {"version": member.version}
-                await audit.record(
-                    call, tenant, "member.phone_changed", member_id, before=before, after=after
-                )
-            else:
-                member = await _unchanged(tenant, member_id, known)
+            held = await personal.active_member(tenant, member_id)
+            if held.version != body.version or await _has_phone(tenant, member_id, known):
+                return json_answer(200, await _unchanged(tenant, member_id, known))
+            key = await personal.key_of(call, held)
+            sealed = personal.sealed(key, known.phone)
+            member = await store.change_phone(tenant, member_id, known, sealed)
+            before = personal.committed(key, phone=personal.opened(key, "phone", held.phone_sealed))
+            after = personal.committed(key, phone=known.phone)
+            await audit.record(
+                call, tenant, "member.phone_changed", member_id, before=before, after=after
+            )
     except asyncpg.UniqueViolationError:
         async with reading(call) as tenant:
             raise ProblemError(
@@ -159,8 +173,7 @@ async def bind(call: Call, body: CardBind) -> Answer:
         raise ProblemError(UNPROCESSABLE, reasons=wrong)
     member_id = object_id(call, "member_id", "mbr")
     async with writing(call) as tenant:
-        if not await store.hold(tenant, member_id):
-            raise ProblemError(NOT_FOUND)
+        await personal.active_member(tenant, member_id)
         card_id = await store.card(tenant, body.card_id, body.card_number)
         if card_id is None:
             raise ProblemError(CARD_NOT_FOUND)
@@ -203,9 +216,9 @@ async def issue_token(call: Call, body: MemberTokenCreate) -> Answer:
     """A token of one member, signed and stored nowhere."""
     member_id = object_id(call, "member_id", "mbr")
     async with writing(call) as tenant:
+        await personal.active_member(tenant, member_id)
         generation = await store.token_generation(tenant, member_id)
-    if generation is None:
-        raise ProblemError(NOT_FOUND)
+    assert generation is not None
     merchant = tenant.merchant
     expires_at = merchant.clock + timedelta(seconds=body.expires_in_s)
     expires_at -= timedelta(microseconds=expires_at.microsecond % 1_000)
@@ -241,15 +254,16 @@ def _known(
     reasons, found = list(wrong), None
     if phone is not None:
         try:
-            found = rules.phone(phone)
+            found = persons.phone(phone)
         except ValueError:
             reasons.append(because(PHONE_INVALID, path="$.phone"))
     if reasons:
         raise ProblemError(UNPROCESSABLE, reasons=reasons)
     if found is None:
-        return Known(external_id, None, None)
+        return Known(external_id, None, None, None)
     key, merchant_id = call.state.door_keys.phone, call.credential.merchant_id
-    return Known(external_id, rules.phone_index(key, merchant_id, found.number), found.masked)
+    index = persons.phone_index(key, merchant_id, found.number)
+    return Known(external_id, found.number, index, found.masked)
 
 
 async def _holders(tenant: Reading, known: Known) -> dict[str, Member | None]:
@@ -291,14 +305,17 @@ async def _own(call: Call, tenant: Reading, member_id: str) -> Member:
     return member
 
 
-async def _unchanged(tenant: Reading, member_id: str, known: Known) -> Member:
-    """The member who has the phone already. Raises 404, or 409: it isn't as it was seen."""
-    member = await store.by_id(tenant, member_id)
-    if member is None:
-        raise ProblemError(NOT_FOUND)
+async def _has_phone(tenant: Reading, member_id: str, known: Known) -> bool:
     holder = (await _holders(tenant, known))["phone"]
-    if holder is None or holder.id != member_id:
+    return holder is not None and holder.id == member_id
+
+
+async def _unchanged(tenant: Reading, member_id: str, known: Known) -> Member:
+    """The member who has the phone already. Raises 409: they aren't as they were seen."""
+    if not await _has_phone(tenant, member_id, known):
         raise ProblemError(MEMBER_REFUSED, reasons=[because(MEMBER_MOVED)])
+    member = await store.by_id(tenant, member_id)
+    assert member is not None
     return member
 
 

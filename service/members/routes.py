@@ -26,6 +26,7 @@ from service.kernel.routes import Route
 from service.ledger import reasons
 from service.members import operations
 from service.members.rules import CARDS_MAX
+from service.personal.operations import PERSON_REFUSED
 
 PATH = "/v1/members/{member_id}"
 EXAMPLE = {"member_id": example_id("mbr")}
@@ -40,7 +41,7 @@ CREATE = Route(
     summary="Make a member",
     description="Somebody who holds cards, known by your own id for them, by their phone, or both. "
     "Whoever is known by all that you give is answered as they are (200), so send it again after "
-    "a time-out. The phone isn't stored: a keyed hash finds it again.",
+    "a time-out. Phone and name are stored sealed under a key of this person, and shown masked.",
     body=MemberCreate,
     answers={201: Member, 200: Member},
     errors=(reasons.UNPROCESSABLE, reasons.MERCHANT_SUSPENDED, operations.MEMBER_EXISTS),
@@ -80,7 +81,7 @@ READ = Route(
     tag="Members",
     scope="members:read",
     summary="Look at a member",
-    description="Who they are to you; of the phone what a screen may show.",
+    description="Who they are to you; of phone and name what a screen may show.",
     for_members=True,
     answers={200: Member},
     errors=(),
@@ -102,6 +103,7 @@ CHANGE_PHONE = Route(
         reasons.MERCHANT_SUSPENDED,
         operations.MEMBER_EXISTS,
         operations.MEMBER_REFUSED,
+        PERSON_REFUSED,
     ),
     example_path=EXAMPLE,
     example_body={"phone": "13900139000", "version": 1},
@@ -137,6 +139,7 @@ BIND = Route(
         reasons.UNPROCESSABLE,
         reasons.MERCHANT_SUSPENDED,
         operations.MEMBER_REFUSED,
+        PERSON_REFUSED,
     ),
     example_path=EXAMPLE,
     example_body={"card_number": EXAMPLE_NUMBER},
@@ -169,7 +172,7 @@ ISSUE_TOKEN = Route(
     "stored: ask for a new one when it is lost.",
     body=MemberTokenCreate,
     answers={201: MemberToken},
-    errors=(reasons.MERCHANT_SUSPENDED,),
+    errors=(reasons.MERCHANT_SUSPENDED, PERSON_REFUSED),
     example_path=EXAMPLE,
     example_body={"expires_in_s": 900},
 )

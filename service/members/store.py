@@ -8,37 +8,51 @@ from msgspec import Struct, structs
 
 from schemas.members import Binding, Member, MemberCard
 from service.kernel import database
-from service.kernel.ids import new_id
 from service.kernel.sql import SQL
 from service.ledger import answers
 from service.ledger.reading import Reading
 from service.ledger.state import Card, Lot
+from service.personal.operations import SealedFields
 
 
 class Known(Struct, frozen=True):
-    """What a member is known by; phone and index are both there or both not."""
+    """What a member is known by; phone, index and mask are all there or all not.
+
+    `repr` shows none of it.
+    """
 
     external_id: str | None
+    phone: str | None
     phone_index: bytes | None
     masked_phone: str | None
+
+    def __repr__(self) -> str:
+        """Leave who it is out of logs."""
+        return "Known(…)"
 
 
 class _Binding(Binding):
     is_named: bool
 
 
-async def insert(tenant: Reading, known: Known) -> Member | None:
+async def insert(
+    tenant: Reading, member_id: str, known: Known, sealed: SealedFields
+) -> Member | None:
     """A new member; None when somebody is known by one of these."""
     return await database.one(
         tenant.connection,
         "members.insert",
         Member,
         tenant.merchant.merchant_id,
-        new_id("mbr"),
+        member_id,
         known.external_id,
         known.phone_index,
         known.masked_phone,
         tenant.now,
+        sealed.phone_sealed,
+        sealed.name_sealed,
+        sealed.masked_name,
+        sealed.key_no,
     )
 
 
@@ -73,9 +87,9 @@ async def page(tenant: Reading, before: str, limit: int) -> list[Member]:
 
 
 async def change_phone(
-    tenant: Reading, member_id: str, version: int, known: Known
+    tenant: Reading, member_id: str, known: Known, sealed: SealedFields
 ) -> Member | None:
-    """The member with another phone; None when not of this version, or it has the phone already.
+    """The member, whom the caller holds, with another phone.
 
     Raises UniqueViolationError when it is somebody else's.
     """
@@ -85,9 +99,10 @@ async def change_phone(
         Member,
         tenant.merchant.merchant_id,
         member_id,
-        version,
         known.phone_index,
         known.masked_phone,
+        sealed.phone_sealed,
+        sealed.key_no,
     )
 
 
@@ -103,13 +118,6 @@ async def token_generation(tenant: Reading, member_id: str) -> int | None:
         SQL["tenant.token_generation"], tenant.merchant.merchant_id, member_id
     )
     return generation
-
-
-async def hold(tenant: Reading, member_id: str) -> bool:
-    """Let no other binding of this member happen until the transaction ends; False: no such one."""
-    merchant_id = tenant.merchant.merchant_id
-    held = await tenant.connection.fetchval(SQL["members.hold"], merchant_id, member_id)
-    return held is not None
 
 
 async def count(tenant: Reading, member_id: str) -> int:

@@ -2,47 +2,44 @@
 
 -- name: insert
 -- A new member; nothing when somebody has the external id or the phone.
-insert into member (merchant_id, member_id, external_id, phone_index, masked_phone, created_at)
-values ($1, $2, $3, $4, $5, $6)
+insert into member (merchant_id, member_id, external_id, phone_index, masked_phone, created_at, phone_sealed, name_sealed,
+  masked_name, key_no)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 on conflict do nothing
-returning member_id as id, external_id, masked_phone, version, created_at;
+returning member_id as id, external_id, masked_phone, masked_name, status, version, created_at;
 
 -- name: by_id
 -- One member.
-select member_id as id, external_id, masked_phone, version, created_at
+select member_id as id, external_id, masked_phone, masked_name, status, version, created_at
 from member where merchant_id = $1 and member_id = $2;
 
 -- name: by_external_id
 -- The member that the merchant's backend calls so.
-select member_id as id, external_id, masked_phone, version, created_at
+select member_id as id, external_id, masked_phone, masked_name, status, version, created_at
 from member where merchant_id = $1 and external_id = $2;
 
 -- name: by_phone
 -- The member with this phone, by its index.
-select member_id as id, external_id, masked_phone, version, created_at
+select member_id as id, external_id, masked_phone, masked_name, status, version, created_at
 from member where merchant_id = $1 and phone_index = $2;
 
 -- name: page
 -- Members older than an id, newest first.
-select member_id as id, external_id, masked_phone, version, created_at
+select member_id as id, external_id, masked_phone, masked_name, status, version, created_at
 from member where merchant_id = $1 and member_id < $2
 order by member_id desc limit $3;
 
 -- name: change_phone
--- Another phone, if the member is still as it was seen.
-update member set phone_index = $4, masked_phone = $5, version = version + 1
-where merchant_id = $1 and member_id = $2 and version = $3 and phone_index is distinct from $4
-returning member_id as id, external_id, masked_phone, version, created_at;
+-- Another phone.
+update member set phone_index = $3, masked_phone = $4, phone_sealed = $5, key_no = $6, version = version + 1
+where merchant_id = $1 and member_id = $2
+returning member_id as id, external_id, masked_phone, masked_name, status, version, created_at;
 
 -- name: sign_out
 -- Every token that was issued is over.
 update member set token_generation = token_generation + 1
 where merchant_id = $1 and member_id = $2
-returning member_id as id, external_id, masked_phone, version, created_at;
-
--- name: hold
--- Bindings of one member come one after the other: they are counted.
-select member_id from member where merchant_id = $1 and member_id = $2 for no key update;
+returning member_id as id, external_id, masked_phone, masked_name, status, version, created_at;
 
 -- name: count
 -- How many cards are a member's now.

@@ -30,6 +30,14 @@ insert into installation (secret_check) values ($1) on conflict do nothing;
 -- The check value of the secret this database was first used with.
 select secret_check from installation;
 
+-- name: claim_key_store
+-- The store of keys, kept by whoever comes first.
+update installation set key_store_id = $1 where key_store_id is null;
+
+-- name: key_store_id
+-- The store of keys that this database was first used with.
+select key_store_id from installation;
+
 -- name: ping
 -- Whether the server answers.
 select 1;

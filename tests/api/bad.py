@@ -35,9 +35,16 @@ FULL: dict[str, dict[str, Any]] = {
     "activate_card": {"reason": "sold"},
     "freeze_card": {"reason": "stolen"},
     "unfreeze_card": {"reason": "found"},
-    "create_member": {"external_id": "wx-o6_bmjrPTlm6", "phone": "13800138000"},
+    "create_member": {
+        "external_id": "wx-o6_bmjrPTlm6", "phone": "13800138000", "full_name": "张伟"
+    },
     "look_up_member": {"external_id": "wx-o6_bmjrPTlm6", "phone": "13800138000"},
     "change_member_phone": {"phone": "13800138000", "version": 1},
+    "change_member_name": {"full_name": "张伟", "version": 1},
+    "unmask_member": {"fields": ["full_name", "phone"], "purpose": "refund", "note": "call back"},
+    "copy_member_data": {"note": "asked at the counter"},
+    "erase_member": {"version": 1, "note": "asked in the app"},
+    "place_legal_hold": {"reason": "court order"},
     "bind_card": {"card_number": "8800123412341237", "card_id": CARD},
     "unbind_card": {"binding_no": 1},
     "issue_member_token": {"expires_in_s": 900},
@@ -164,6 +171,7 @@ def filled(path: str) -> str:
         "session_id": "ses_" + "0" * 26,
         "api_key_id": "key_" + "0" * 26,
         "approval_id": "apv_" + "0" * 26,
+        "legal_hold_id": "lgh_" + "0" * 26,
     }
     return path.format(**ids)
 

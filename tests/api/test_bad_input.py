@@ -31,7 +31,7 @@ NO_IDS = ("", "x", bad.CARD + "0", "sto_" + "Z" * 26, f"{bad.STORE}%0a")
 JSON = {"Content-Type": "application/json"}
 # Required, and null is headquarters.
 _MOVE = (("parent_id",), ("from_parent_id",))
-NULLABLE = {"move_store": _MOVE, "move_area": _MOVE}
+NULLABLE = {"move_store": _MOVE, "move_area": _MOVE, "change_member_name": [("full_name",)]}
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from service.kernel.embedded import Server
 from tests.api import shop
 from tests.api.conftest import ROUTES, anyone_of
 from tests.conftest import ClientOf
-from tests.harness import approvals, contract, people
+from tests.harness import approvals, contract, holds, people
 from tests.harness.client import Client
 from tests.harness.server import Server as Service
 from tests.harness.tenant import Tenant
@@ -27,8 +27,10 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 
 
-async def _organisation(server: Service, other: Tenant, client_of: ClientOf) -> dict[str, str]:
-    """An area, somebody with a session, a key, and something that waits."""
+async def _organisation(
+    server: Service, other: Tenant, client_of: ClientOf, member_id: str
+) -> dict[str, str]:
+    """An area, somebody with a session, a key, a member's hold, and something that waits."""
     pool = await database.open_pool(server.postgres.app_dsn, 1)
     try:
         keys = people.keys_of(server.data_dir)
@@ -36,6 +38,7 @@ async def _organisation(server: Service, other: Tenant, client_of: ClientOf) -> 
         key = await api_keys.create(pool, other.merchant_id, "theirs", "merchant", None)
         store_id = other.store_ids[0]
         approval_id, _ = await approvals.waiting(pool, other.merchant_id, store_id)
+        hold_id = await holds.placed(pool, other.merchant_id, member_id)
     finally:
         await pool.close()
     async with client_of(other.merchant_key) as client:
@@ -48,6 +51,7 @@ async def _organisation(server: Service, other: Tenant, client_of: ClientOf) -> 
         "session_id": person.session_id,
         "api_key_id": key.api_key_id,
         "approval_id": approval_id,
+        "legal_hold_id": hold_id,
         "grant_id": me["user"]["roles"][0]["id"],
     }
 
@@ -77,7 +81,7 @@ async def _theirs(other: Tenant, client_of: ClientOf, server: Service) -> Theirs
         "redemption_id": sale,
         "operation_id": sale,
         "store_id": other.store_ids[0],
-        **await _organisation(server, other, client_of),
+        **await _organisation(server, other, client_of, member_id),
     }
     return Theirs(ids, card.number, other.store_ids[0])
 
@@ -103,6 +107,7 @@ async def _ask_for(
     own = await shop.issue(office, tenant)
     path_of = route.path
     beside = {"card_id": own.card_id, "grant_id": "grt_" + "0" * 26}
+    beside["legal_hold_id"] = "lgh_" + "0" * 26
     for other in others:  # beside what is theirs, what is ours
         path_of = path_of.replace(f"{{{other}}}", beside[other])
     before = await shop.rows(postgres, tenant.merchant_id)

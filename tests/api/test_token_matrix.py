@@ -46,6 +46,13 @@ TABLE = {
     "look_up_member":       "ok   ok   ok   ok   403  403  403",
     "get_member":           "200  200  200  404  200  404  404",
     "change_member_phone":  "ok   ok   ok   ok   403  403  403",
+    "change_member_name":   "ok   ok   ok   ok   403  403  403",
+    "unmask_member":        "403  403  403  403  403  403  403",
+    "copy_member_data":     "403  403  403  403  403  403  403",
+    "erase_member":         "403  403  403  403  403  403  403",
+    "place_legal_hold":     "403  403  403  403  403  403  403",
+    "list_legal_holds":     "403  403  403  403  403  403  403",
+    "release_legal_hold":   "403  403  403  403  403  403  403",
     "list_member_cards":    "200  200  200  404  200  404  404",
     "bind_card":            "ok   ok   ok   ok   403  403  403",
     "unbind_card":          "ok   ok   ok   ok   403  403  403",
@@ -193,7 +200,7 @@ async def _world(server: Server, postgres: Postgres, client_of: ClientOf) -> Asy
         "business_date": contract.BUSINESS_DATE, "area_id": "are_" + "0" * 26,
         "user_id": "usr_" + "0" * 26, "session_id": "ses_" + "0" * 26,
         "api_key_id": "key_" + "0" * 26, "grant_id": "grt_" + "0" * 26,
-        "approval_id": "apv_" + "0" * 26,
+        "approval_id": "apv_" + "0" * 26, "legal_hold_id": "lgh_" + "0" * 26,
     }  # fmt: skip
     async with client_of() as line:
         yield World(ids, shown, line)

@@ -40,6 +40,13 @@ look_up_member!        merchant     A   -   -   -   A   A   A   -   -   -   -   
 get_member!            member       A   -   -   -   A   A   A   -   -   -   -   A    -    A
 list_member_cards!     member       A   -   -   -   A   A   A   -   -   -   -   A    -    A
 change_member_phone!   member       A   -   -   -   -   A   A   -   -   -   -   A    -    A
+change_member_name!    member       A   -   -   -   -   A   A   -   -   -   -   A    -    A
+unmask_member!         member       A   -   -   -   -   -   -   -   -   -   -   -    -    -
+copy_member_data!      member       A   -   -   -   -   -   -   -   -   -   -   -    -    -
+erase_member!          member       A   -   -   -   -   -   -   -   -   -   -   -    -    -
+place_legal_hold!      member       A   -   A   -   -   -   -   -   -   -   -   -    -    -
+list_legal_holds!      member       A   -   A   -   -   -   -   -   -   -   -   -    -    -
+release_legal_hold!    hold         A   -   A   -   -   -   -   -   -   -   -   -    -    -
 bind_card!             member       A   -   -   -   -   A   A   -   -   -   -   A    -    A
 unbind_card!           member       A   -   -   -   -   A   A   -   -   -   -   A    -    A
 issue_member_token     member       -   -   -   -   -   -   -   -   -   -   -   -    -    A
@@ -110,6 +117,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # By number a card that isn't active yet is answered like none.
     "number": (("ours",), ("active", "frozen")),
     "member": (OURS, ("with a card", "without")),
+    "hold": (OURS, ("placed", "released")),
     "till": (STORES, ("created", "active", "frozen")),
     "sale": (STORES, ("active", "frozen")),
     "at": (STORES, ("",)),

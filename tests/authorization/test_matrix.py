@@ -156,6 +156,8 @@ def own_app(server: Server, postgres: Postgres) -> Litestar:
     """The application for this process, whose roles can be changed, on the same database."""
     settings = Settings(
         database_url=postgres.app_dsn,
+        data_dir=str(server.data_dir),
+        kek_file=str(server.data_dir / "keks"),
         secret_key=(server.data_dir / "secret_key").read_text(),
         sequencer=False,
         reader_connections=2,

@@ -15,7 +15,7 @@ from service.rules import accounts
 from service.users import store as users
 from tests.api import shop
 from tests.authorization.matrix import KEYS, ROLES
-from tests.harness import approvals, people
+from tests.harness import approvals, holds, people
 from tests.harness import tenant as tenants
 from tests.harness.client import Client
 from tests.harness.tenant import Tenant, TestCard
@@ -64,6 +64,7 @@ class World(Struct):
 def absent(kind: str) -> str:
     """What names nothing."""
     heads = {
+        "hold": "lgh",
         "card": "crd", "template": "tpl", "member": "mbr", "redemption": "rdm", "day": "sto",
         "store": "sto", "at": "sto", "last": "sto", "till": "sto", "sale": "sto",
         "node": "sto", "area": "are", "user": "usr",
@@ -127,6 +128,7 @@ async def _merchant(
         await _users(pool, keys, merchant, where)
         await _approvals(pool, merchant, where)
     await _members(merchant)
+    await _holds(pool, merchant)
     merchant.things["template", "own", "published"] = tenant.template_id
     return merchant
 
@@ -255,6 +257,20 @@ async def _approvals(pool: database.Pool, merchant: Merchant, where: str) -> Non
             async with database.tenant(pool, merchant_id) as connection:
                 await connection.execute(SQL["approvals.close"], merchant_id, approval_id, state)
         merchant.things["approval", where, state] = approval_id
+
+
+async def _holds(pool: database.Pool, merchant: Merchant) -> None:
+    """Of the member without a card."""
+    merchant_id, things = merchant.tenant.merchant_id, merchant.things
+    member_id = things["member", "own", "without"]
+    for state in ("placed", "released"):
+        things["hold", "own", state] = await holds.placed(pool, merchant_id, member_id)
+    hold_id = things["hold", "own", "released"]
+    async with database.tenant(pool, merchant_id) as connection:
+        now = await connection.fetchval("select clock_timestamp()")
+        await connection.execute(
+            SQL["personal.release_hold"], merchant_id, member_id, hold_id, "operator", now
+        )
 
 
 async def _members(merchant: Merchant) -> None:

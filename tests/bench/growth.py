@@ -69,6 +69,8 @@ async def _grown(bench: Bench, plan: Plan, database: str) -> AsyncIterator[Bench
                 "DATABASE_URL": _in(postgres.app_dsn, database),
                 "KAFANG_MIGRATION_URL": _in(postgres.owner_dsn, database),
                 "KAFANG_SECRET_KEY": secrets.token_hex(32),
+                "KAFANG_KEKS": secrets.token_hex(32),
+                "KAFANG_KEY_STORE": "file",
             }
             with TemporaryDirectory(prefix="kafang-bench-") as folder:
                 server = servers.start(Path(folder), settings=settings)

@@ -247,6 +247,14 @@ async def _members(steps: Walk, number: str, template_id: str) -> None:
     for name in ("look_up_member", "get_member", "list_member_cards", "issue_member_token",
                  "sign_out_member", "change_member_phone"):  # fmt: skip
         await steps.send(name, member_id=member_id)
+    await steps.send("change_member_name", member_id=member_id)
+    for name in ("unmask_member", "copy_member_data"):
+        await steps.send(name, member_id=member_id)
+    hold = (await steps.send("place_legal_hold", member_id=member_id))["id"]
+    await steps.send("release_legal_hold", member_id=member_id, legal_hold_id=hold)
+    await steps.send("list_legal_holds", member_id=member_id)
+    leaves = await steps.pos.post("/v1/members", {"external_id": "wx-leaves"})
+    await steps.send("erase_member", member_id=leaves.json()["id"])
 
 
 async def _sales(steps: Walk, card_id: str, number: str) -> None:

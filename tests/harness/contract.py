@@ -32,6 +32,7 @@ ID_PREFIXES = {
     "session_id": "ses",
     "api_key_id": "key",
     "approval_id": "apv",
+    "legal_hold_id": "lgh",
 }
 # A day that any store may have had.
 BUSINESS_DATE = "2026-03-01"

@@ -44,11 +44,11 @@ QUERIES = {
     "list_approvals": "limit=200",
 }
 # They would end what others of the drill need.
-SPARED = {"move_test_clock", "sign_out_member", "close_day"}
+SPARED = {"move_test_clock", "sign_out_member", "close_day", "erase_member"}
 # It would end the session of whoever asks.
 NOT_AS_ONESELF = {"sign_out"}
 # What people give new things, one of its own each.
-UNIQUE = ("code", "name", "email")
+UNIQUE = ("code", "name", "full_name", "email")
 
 
 class Drill(Struct):
@@ -143,6 +143,7 @@ PATH_IDS = {
     "session_id": "ses",
     "api_key_id": "spare_key",
     "approval_id": "apv",
+    "legal_hold_id": "lgh",
 }
 
 

@@ -118,8 +118,11 @@ async def _live(server: Server, tenant: Tenant) -> None:
         ids["crd"], tenant.number = card["id"], card["card_number"]
         dormant = await done(office, "/v1/cards", {"template_id": ids["tpl"], "activate": False})
         ids["dormant"] = dormant["id"]
-        ids["mbr"] = (await done(office, "/v1/members", {"external_id": mark}))["id"]
+        known = {"external_id": mark, "full_name": mark}
+        ids["mbr"] = (await done(office, "/v1/members", known))["id"]
         await done(office, f"/v1/members/{ids['mbr']}/cards", {"card_id": ids["crd"]})
+        holds = f"/v1/members/{ids['mbr']}/legal-holds"
+        ids["lgh"] = (await done(boss, holds, {"reason": f"order {mark}"}))["id"]
         token = await done(office, f"/v1/members/{ids['mbr']}/tokens", {"expires_in_s": 3600})
         tenant.keys["member"] = token["token"]
         credit = {

@@ -310,5 +310,5 @@ def test_the_settings_never_tell_a_password() -> None:
         assert load({"DATABASE_URL": url}).database_url == url
     shown = redaction.clean("settings", load({"KAFANG_SECRET_KEY": "a" * 64, "DATABASE_URL": url}))
     assert {name for name, value in shown.items() if value == redaction.REDACTED} == {
-        "database_url", "migration_url", "secret_key",
+        "database_url", "migration_url", "secret_key", "keks", "key_store",
     }  # fmt: skip

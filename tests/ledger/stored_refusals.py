@@ -1,9 +1,12 @@
 """What provokes the refusals that look something up first, with a merchant to look for it."""
 
 import asyncio
+import functools
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +22,9 @@ from schemas.templates import CardTemplateCreate
 from service import health
 from service.cards import operations as cards
 from service.days import operations as days
+from service.kernel.keks import parse
+from service.kernel.key_store import FileKeys
+from service.kernel.keyring import Keyring
 from service.kernel.sql import SQL
 from service.ledger import door
 from service.ledger.batch import Relocate
@@ -36,6 +42,7 @@ from service.templates import operations as templates
 from tests.ledger.rules import kit
 from tests.ledger.rules.kit import ZONE, Shop
 
+KEK = "5f" * 32
 NOBODY = "mer_" + "0" * 26
 PATH = {
     "template_id": "tpl_" + "0" * 26,
@@ -47,6 +54,16 @@ PATH = {
     "business_date": "2026-03-01",
 }
 How = Callable[[Shop], Awaitable[Any]]
+
+
+@functools.cache
+def _folder() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="kafang-keys-")
+
+
+def keyring_file() -> Path:
+    """Where the keys of people are; gone with the process."""
+    return Path(_folder().name) / "person_keys.db"
 
 
 def call(merchant: Shop, merchant_id: str = "", writer: Any = None) -> Any:
@@ -61,6 +78,7 @@ def call(merchant: Shop, merchant_id: str = "", writer: Any = None) -> Any:
             terms=merchant.terms,
             writer=writer or merchant.writer,
             door_keys=door.Keys.of(b"s" * 32),
+            keyring=Keyring(parse(KEK), FileKeys(keyring_file())),
             closing=asyncio.Semaphore(1),
             reporting=asyncio.Semaphore(1),
         ),

@@ -68,6 +68,7 @@ FRESH: dict[str, Any] = {
     "subject": "\\x" + "ab" * 32,
     "segment_no": 99,
     "approval_id": "apv_new",
+    "legal_hold_id": "lgh_new",
     "responsible_id": "usr_new",
     "digest": "\\x" + "cd" * 32,
     "employee": "usr_new",
@@ -82,7 +83,9 @@ insert into card_binding
 select merchant_id, min(card_id), number, 'mbr_1', 1, '2026-03-01', 'key_1',
   case number when 1 then timestamptz '2026-03-02' end, case number when 1 then 'key_1' end
 from card, generate_series(1, 2) number
-group by merchant_id, number
+group by merchant_id, number;
+insert into legal_hold (merchant_id, legal_hold_id, member_id, reason, placed_by, placed_at)
+select merchant_id, 'lgh_1', 'mbr_1', 'x', 'usr_1', now() from merchant
 """
 A_CLOSED_DAY = """
 insert into day_change

@@ -22,6 +22,7 @@ from tests.ledger import (
     guards,
     member_refusals,
     people_refusals,
+    personal_refusals,
     pure,
     refusal_cases,
     stored_refusals,
@@ -35,6 +36,7 @@ STORED = [
     *stored_refusals.CASES,
     *member_refusals.CASES,
     *people_refusals.CASES,
+    *personal_refusals.CASES,
     *desk_refusals.CASES,
     *approval_refusals.CASES,
 ]

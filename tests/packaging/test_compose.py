@@ -29,6 +29,7 @@ VALUES = {
     "OWNER_PASSWORD": "b2" * 24,
     "LOGIN_PASSWORD": "c3" * 24,
     "KAFANG_SECRET_KEY": "d4" * 32,
+    "KAFANG_KEKS": "e5" * 32,
 }
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::\?[^}]*)?\}")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import strategies as st
 
-from service.members.rules import Phone, phone, phone_index
+from service.rules.persons import Phone, phone, phone_index
 from tests.rules.properties import Property, each
 
 

@@ -87,6 +87,9 @@ class Site(Struct):
             "KAFANG_SECRET_KEY": SECRET,
             "KAFANG_WORKERS": str(self.workers),
         }
+        # A version from before there were keys of people refuses what it doesn't know.
+        if "key_store" in (version / "service/settings.py").read_text("utf-8"):
+            settings |= {"KAFANG_KEKS": SECRET, "KAFANG_KEY_STORE": self.postgres.admin_dsn}
         self.started.append(servers.start(data_dir, settings=settings, cwd=version))
         return self.started[-1]
 

@@ -1,0 +1,187 @@
+"""The keys of merchants and of their people: made, had, destroyed (decision 0025).
+
+A key-encryption key wraps a merchant's key, that one wraps the keys of the merchant's people, and
+a person's key seals what is personal of them. A merchant's keys are numbered; a person has one
+under each number that was current when something of theirs was sealed.
+"""
+
+import hmac
+import os
+from typing import NamedTuple
+
+from service.kernel import sealing
+from service.kernel.keks import Keks
+from service.kernel.key_store import KeyStore, WrappedKey
+
+KNOWN_MAX = 4_096
+_BYTES = 32
+
+
+class PersonKey(NamedTuple):
+    """One person's key under one number."""
+
+    merchant_id: str
+    person_id: str
+    key_no: int
+    key: bytes
+
+    def __repr__(self) -> str:
+        """Leave the key out of logs."""
+        return f"PersonKey({self.person_id}, {self.key_no})"
+
+    def seal(self, field: str, text: str) -> bytes:
+        """A field of the person's; it opens as nothing else and as nobody else's."""
+        return sealing.seal(self.key, text.encode("utf-8"), *self._place(field))
+
+    def unseal(self, field: str, sealed: bytes) -> str:
+        """The field. Raises ValueError when it was sealed as something else."""
+        return sealing.unseal(self.key, sealed, *self._place(field)).decode("utf-8")
+
+    def commitment(self, field: str, text: str) -> str:
+        """What shows later that a field was this, to whoever has the key and knows the text."""
+        told = "\0".join((*self._place(field), text)).encode("utf-8")
+        own_key = hmac.digest(self.key, b"commitment", "sha256")
+        return f"{self.key_no}:{hmac.digest(own_key, told, 'sha256').hex()}"
+
+    def _place(self, field: str) -> tuple[str, ...]:
+        return self.merchant_id, self.person_id, field, str(self.key_no)
+
+
+class Keyring:
+    """All keys that are above a field. Its methods raise KeyStoreError and KekMissingError."""
+
+    def __init__(self, keks: Keks, store: KeyStore) -> None:
+        self.keks = keks
+        self.store = store
+        # A merchant's key of a number never changes; which number is the current one may.
+        self._known: dict[tuple[str, int], bytes] = {}
+
+    async def close(self) -> None:
+        """Let go of the store, and of the keys."""
+        self._known.clear()
+        await self.store.close()
+
+    async def make(self, merchant_id: str, person_id: str) -> PersonKey:
+        """A key for somebody under the merchant's current number, or the one they have there."""
+        key_no, above = await self._current(merchant_id)
+        wrapped = sealing.seal(above, os.urandom(_BYTES), merchant_id, person_id, str(key_no))
+        await self.store.write("put", [(merchant_id, person_id, key_no, "", wrapped)])
+        made = await self.of(merchant_id, person_id, key_no)
+        if made is None:
+            raise ValueError(f"the key of {person_id} was destroyed as it was made")
+        return made
+
+    async def of(self, merchant_id: str, person_id: str, key_no: int) -> PersonKey | None:
+        """Somebody's key of a number; None when it was destroyed."""
+        for row in await self.store.fetch("of_owner", merchant_id, person_id):
+            found = WrappedKey(*row)
+            if found.key_no == key_no:
+                return self._opened(merchant_id, found, await self._above(merchant_id, key_no))
+        return None
+
+    async def is_destroyed(self, merchant_id: str, person_id: str, key_no: int) -> bool:
+        """Whether somebody's key of a number is gone, and the merchant's of that number isn't.
+
+        Where both are gone it is a number that is over, and says nothing of the person.
+        """
+        if await self.of(merchant_id, person_id, key_no) is not None:
+            return False
+        rows = await self.store.fetch("of_owner", merchant_id, merchant_id)
+        return any(WrappedKey(*row).key_no == key_no for row in rows)
+
+    async def between(
+        self, merchant_id: str, first_id: str, last_id: str, key_no: int
+    ) -> dict[str, PersonKey]:
+        """The keys of a number of everybody from one to another, by their ids."""
+        rows = await self.store.fetch("between", merchant_id, first_id, last_id, key_no)
+        if not rows:
+            return {}
+        above = await self._above(merchant_id, key_no)
+        keys = [self._opened(merchant_id, WrappedKey(*row), above) for row in rows]
+        return {key.person_id: key for key in keys}
+
+    async def make_many(
+        self, merchant_id: str, person_ids: list[str], key_no: int
+    ) -> dict[str, PersonKey]:
+        """Keys of a number for several people, in the order of their ids; who has one keeps it."""
+        above = await self._above(merchant_id, key_no)
+        rows = [
+            (merchant_id, each, key_no, "", sealing.seal(above, os.urandom(_BYTES), *place))
+            for each in person_ids
+            for place in [(merchant_id, each, str(key_no))]
+        ]
+        await self.store.write("put", rows)
+        return await self.between(merchant_id, person_ids[0], person_ids[-1], key_no)
+
+    async def destroy(self, merchant_id: str, person_id: str) -> None:
+        """All keys of somebody, for ever: what was sealed with them opens nowhere any more."""
+        await self.store.write("destroy_owner", [(merchant_id, person_id)])
+
+    async def destroy_older(self, merchant_id: str, key_no: int) -> None:
+        """All keys of a merchant and its people below a number, for ever."""
+        await self.store.write("destroy_older", [(merchant_id, key_no)])
+
+    async def begin(self, merchant_id: str) -> int:
+        """A new number: from now on what is personal is sealed under it. Returns it."""
+        key_no, _ = await self._current(merchant_id)
+        await self._put(merchant_id, key_no + 1)
+        return key_no + 1
+
+    async def rewrap(self) -> int:
+        """Wrap by the current key-encryption key what others wrapped. Returns how many keys."""
+        rows = await self.store.fetch("wrapped_by")
+        stale = [row for row in rows if row[2] != self.keks.current]
+        for merchant_id, key_no, _ in stale:
+            key = await self._above(merchant_id, key_no)
+            wrapped = self.keks.wrap(key, merchant_id, str(key_no))
+            await self.store.write(
+                "rewrap", [(merchant_id, merchant_id, key_no, self.keks.current, wrapped)]
+            )
+        return len(stale)
+
+    async def store_id(self) -> bytes:
+        """Which store this is; made with it."""
+        await self.store.write("put", [("", "store", 1, "", os.urandom(_BYTES))])
+        (row,) = await self.store.fetch("of_owner", "", "store")
+        return WrappedKey(*row).wrapped
+
+    async def missing(self) -> list[str]:
+        """The ids of key-encryption keys that keys in the store are wrapped by and aren't here."""
+        rows = await self.store.fetch("wrapped_by")
+        return sorted({row[2] for row in rows} - set(self.keks.by_id))
+
+    async def _current(self, merchant_id: str) -> tuple[int, bytes]:
+        """The merchant's newest number with its key, made on first use."""
+        rows = await self.store.fetch("of_owner", merchant_id, merchant_id)
+        if not rows:
+            await self._put(merchant_id, 1)
+            rows = await self.store.fetch("of_owner", merchant_id, merchant_id)
+        key_no = WrappedKey(*rows[0]).key_no
+        return key_no, await self._above(merchant_id, key_no)
+
+    async def _put(self, merchant_id: str, key_no: int) -> None:
+        wrapped = self.keks.wrap(os.urandom(_BYTES), merchant_id, str(key_no))
+        row = (merchant_id, merchant_id, key_no, self.keks.current, wrapped)
+        await self.store.write("put", [row])
+
+    async def _above(self, merchant_id: str, key_no: int) -> bytes:
+        """The merchant's key of a number. Raises ValueError when it was destroyed."""
+        known = self._known.get((merchant_id, key_no))
+        if known is not None:
+            return known
+        for row in await self.store.fetch("of_owner", merchant_id, merchant_id):
+            found = WrappedKey(*row)
+            if found.key_no == key_no:
+                place = (merchant_id, str(key_no))
+                key = self.keks.unwrap(found.wrapped_by, found.wrapped, *place)
+                if len(self._known) >= KNOWN_MAX:
+                    self._known.clear()
+                self._known[merchant_id, key_no] = key
+                return key
+        raise ValueError(f"the merchant {merchant_id} has no key {key_no} any more")
+
+    @staticmethod
+    def _opened(merchant_id: str, found: WrappedKey, above: bytes) -> PersonKey:
+        place = (merchant_id, found.owner_id, str(found.key_no))
+        key = sealing.unseal(above, found.wrapped, *place)
+        return PersonKey(merchant_id, found.owner_id, found.key_no, key)

@@ -1,0 +1,330 @@
+"""The story of what is personal: sealed as it comes, shown for a purpose, copied, held, erased.
+
+Only here is anything sealed or opened. Whoever looks is written down first, and how often anybody
+looks is limited; what is destroyed is destroyed before the transaction that says so commits.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from msgspec import Struct
+
+from schemas.audit import Action
+from schemas.common import Id
+from schemas.members import NameChange
+from schemas.personal import (
+    Erase,
+    Erasure,
+    LegalHoldList,
+    LegalHoldPlace,
+    SubjectAccess,
+    SubjectCopy,
+    Unmask,
+    Unmasked,
+)
+from service.audit import operations as audit
+from service.kernel.ids import new_id
+from service.kernel.keks import KekMissingError
+from service.kernel.key_store import KeyStoreError
+from service.kernel.keyring import Keyring, PersonKey
+from service.kernel.paging import decode_cursor
+from service.kernel.paging import page as page_of
+from service.kernel.problems import (
+    NOT_FOUND,
+    UNAVAILABLE,
+    ProblemError,
+    because,
+    define,
+    define_reason,
+)
+from service.kernel.routes import Answer, Call, json_answer, object_id
+from service.ledger.reading import Reading, reading, writing
+from service.ledger.reasons import UNPROCESSABLE
+from service.personal import forgetting, rules, store
+from service.personal.rules import Kept
+from service.personal.store import Held
+from service.rules import persons
+
+AFTER_ALL = "lgh_~"  # sorts after every id
+# How many people somebody may look at in an hour; a copy for the person counts as a look.
+UNMASKED_MAX, UNMASKED_WITHIN_S = 30, 3_600.0
+
+PERSON_REFUSED = define(
+    "person_refused",
+    409,
+    "This can't be done with what is known of the member",
+    "Nothing has changed. See reasons.",
+)
+UNMASKED_TOO_OFTEN = define(
+    "unmasked_too_often",
+    429,
+    "You have looked at too many people",
+    f"Nothing was shown. {UNMASKED_MAX} an hour are yours; wait, or ask somebody else who may.",
+)
+MEMBER_CHANGED = define_reason(
+    "member_changed", "Somebody changed the member meanwhile. Look at them, then decide again."
+)
+MEMBER_RESTRICTED = define_reason(
+    "member_restricted", "They asked to be erased; what is known is stored and used for no more."
+)
+MEMBER_ERASED = define_reason("member_erased", "Nothing is known of them any more.")
+UNREADABLE = define_reason(
+    "unreadable",
+    "What is stored doesn't open: it was sealed for somebody else or was changed, or its key is "
+    "gone. Call whoever runs the system.",
+)
+CARDS_HAVE_VALUE = define_reason(
+    "cards_have_value",
+    "The cards in `allowed` are theirs, with value on them. Let them be used up or refunded, or "
+    "unbind those that aren't in a name.",
+)
+NAME_INVALID = define_reason("name_invalid", "Send the name alone, without control characters.")
+
+
+class SealedFields(Struct, frozen=True):
+    """What is personal, sealed, and of a name what a screen shows; all None: there is nothing."""
+
+    phone_sealed: bytes | None = None
+    name_sealed: bytes | None = None
+    masked_name: str | None = None
+    key_no: int | None = None
+
+
+async def change_name(call: Call, body: NameChange) -> Answer:
+    """Another name, unless somebody changed the member meanwhile."""
+    member_id, name = object_id(call, "member_id", "mbr"), checked_name(body.full_name)
+    async with writing(call) as tenant:
+        held = await active_member(tenant, member_id)
+        if held.version != body.version:
+            raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_CHANGED)])
+        key = await key_of(call, held)
+        new = sealed(key, None, name)
+        await store.set_name(tenant, member_id, new.name_sealed, new.masked_name, new.key_no)
+        before = committed(key, full_name=opened(key, "full_name", held.name_sealed))
+        after = committed(key, full_name=name)
+        await audit.record(
+            call, tenant, "member.name_changed", member_id, before=before, after=after
+        )
+        return json_answer(200, (await _held(tenant, member_id)).shown())
+
+
+async def unmask(call: Call, body: Unmask) -> Answer:
+    """What is known of somebody, to whoever says what for, and not too often."""
+    member_id = object_id(call, "member_id", "mbr")
+    async with writing(call, also_suspended=True) as tenant:
+        held = _not_erased(await _held(tenant, member_id))
+        if held.status == "restricted" and body.purpose not in rules.PURPOSES_OF_RESTRICTED:
+            raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_RESTRICTED)])
+        await audit.record(
+            call,
+            tenant,
+            "member.unmasked",
+            member_id,
+            reason=f"{body.purpose}: {body.note}",
+            after={"fields": sorted(set(body.fields))},
+        )
+        await _require_not_too_often(call, tenant)
+        known = await known_of(call.state.keyring, tenant, held)
+    shown = {name: known.get(name) if name in body.fields else None for name in known}
+    return json_answer(200, Unmasked(member_id, **shown))
+
+
+async def copy(call: Call, body: SubjectAccess) -> Answer:
+    """All that is known of somebody, for themselves."""
+    member_id = object_id(call, "member_id", "mbr")
+    async with writing(call, also_suspended=True) as tenant:
+        held = _not_erased(await _held(tenant, member_id))
+        told = await store.disclosures(tenant, member_id)
+        await audit.record(call, tenant, "member.subject_access", member_id, reason=body.note)
+        await _require_not_too_often(call, tenant)
+        known = await known_of(call.state.keyring, tenant, held)
+        bindings = await store.bindings(tenant, member_id)
+    return json_answer(
+        200, SubjectCopy(held.shown(), known["full_name"], known["phone"], bindings, told)
+    )
+
+
+async def erase(call: Call, body: Erase) -> Answer:
+    """Nothing more is known of somebody; or it is only stored, while the law wants it kept."""
+    member_id = object_id(call, "member_id", "mbr")
+    async with writing(call, also_suspended=True) as tenant:
+        held = await _held(tenant, member_id)
+        kept = Kept([], None)
+        if held.status != "erased":
+            if held.status == "active" and held.version != body.version:
+                raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_CHANGED)])
+            kept = await _forgotten(call, tenant, held)
+            action: Action = "member.restricted" if kept.reasons else "member.erased"
+            after = {"kept_for": kept.reasons}
+            if held.status == "active" or not kept.reasons:
+                await audit.record(call, tenant, action, member_id, reason=body.note, after=after)
+        member = (await _held(tenant, member_id)).shown()
+    return json_answer(200, Erasure(member, kept.reasons, kept.until))
+
+
+async def place_hold(call: Call, body: LegalHoldPlace) -> Answer:
+    """From now on nothing of somebody is erased."""
+    member_id = object_id(call, "member_id", "mbr")
+    async with writing(call, also_suspended=True) as tenant:
+        _not_erased(await _held(tenant, member_id))
+        hold_id, actor_id = new_id("lgh"), call.credential.actor_id
+        await store.place_hold(tenant, hold_id, member_id, body.reason, actor_id)
+        await audit.record(call, tenant, "legal_hold.placed", member_id, reason=body.reason)
+        return json_answer(201, await store.hold(tenant, member_id, hold_id))
+
+
+async def release_hold(call: Call, _: None) -> Answer:
+    """A hold is over; one that is over stays as it is."""
+    member_id = object_id(call, "member_id", "mbr")
+    hold_id = object_id(call, "legal_hold_id", "lgh")
+    async with writing(call, also_suspended=True) as tenant:
+        await _held(tenant, member_id)
+        hold = await store.hold(tenant, member_id, hold_id)
+        if hold is None:
+            raise ProblemError(NOT_FOUND)
+        if hold.released_at is None:
+            await store.release_hold(tenant, member_id, hold_id, call.credential.actor_id)
+            await audit.record(call, tenant, "legal_hold.released", member_id)
+        return json_answer(200, await store.hold(tenant, member_id, hold_id))
+
+
+async def holds(call: Call, _: None) -> Answer:
+    """A member's holds, newest first."""
+    limit, before = call.query.limit, decode_cursor(call.query.cursor, Id) or AFTER_ALL
+    member_id = object_id(call, "member_id", "mbr")
+    async with reading(call) as tenant:
+        if not await store.is_known(tenant, member_id):
+            raise ProblemError(NOT_FOUND)
+        found = await store.holds(tenant, member_id, before, limit + 1)
+    return json_answer(200, LegalHoldList(*page_of(found, limit, lambda hold: hold.id)))
+
+
+def checked_name(text: str | None) -> str | None:
+    """A name in one form. Raises 422 for what is none."""
+    try:
+        return None if text is None else persons.person_name(text)
+    except ValueError:
+        raise ProblemError(
+            UNPROCESSABLE, reasons=[because(NAME_INVALID, path="$.full_name")]
+        ) from None
+
+
+async def active_member(tenant: Reading, member_id: str) -> Held:
+    """A member whom nobody changes meanwhile.
+
+    Raises 404, and 409 where they want to be forgotten.
+    """
+    held = _not_erased(await _held(tenant, member_id))
+    if held.status == "restricted":
+        raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_RESTRICTED)])
+    return held
+
+
+async def key_of(call: Call, held: Held) -> PersonKey:
+    """The key that seals what is personal of a member, made if there is none yet. Raises 503."""
+    keyring: Keyring = call.state.keyring
+    merchant_id = call.credential.merchant_id
+    with _within_reach():
+        if held.key_no is None:
+            return await keyring.make(merchant_id, held.member_id)
+        key = await keyring.of(merchant_id, held.member_id, held.key_no)
+    if key is None:
+        raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_ERASED)])
+    return key
+
+
+async def new_key(call: Call, member_id: str) -> PersonKey:
+    """A key for somebody who is about to be known. Raises 503."""
+    with _within_reach():
+        made: PersonKey = await call.state.keyring.make(call.credential.merchant_id, member_id)
+    return made
+
+
+async def drop_key(call: Call, member_id: str) -> None:
+    """Somebody didn't become known after all."""
+    with _within_reach():
+        await call.state.keyring.destroy(call.credential.merchant_id, member_id)
+
+
+def sealed(key: PersonKey | None, phone: str | None, name: str | None = None) -> SealedFields:
+    """The phone and the name of somebody under their key; None: there is nothing to seal."""
+    if key is None:
+        return SealedFields()
+    return SealedFields(
+        None if phone is None else key.seal("phone", phone),
+        None if name is None else key.seal("full_name", name),
+        None if name is None else persons.masked_name(name),
+        key.key_no,
+    )
+
+
+def committed(key: PersonKey, **fields: str | None) -> dict[str, str]:
+    """What the audit trail says of fields: nothing to read, and proof for who has the key."""
+    return {name: key.commitment(name, text) for name, text in fields.items() if text is not None}
+
+
+def opened(key: PersonKey, field: str, sealed: bytes | None) -> str | None:
+    """A field that may not be there. Raises 409 where it isn't what was sealed there."""
+    try:
+        return None if sealed is None else key.unseal(field, sealed)
+    except ValueError:
+        raise ProblemError(PERSON_REFUSED, reasons=[because(UNREADABLE)]) from None
+
+
+async def known_of(keyring: Keyring, tenant: Reading, held: Held) -> dict[str, str | None]:
+    """What is sealed of a member. Raises 409 where the key was destroyed, and 503."""
+    if held.key_no is None:
+        return {"full_name": None, "phone": None}
+    with _within_reach():
+        key = await keyring.of(tenant.merchant.merchant_id, held.member_id, held.key_no)
+    if key is None:
+        raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_ERASED)])
+    return {
+        "full_name": opened(key, "full_name", held.name_sealed),
+        "phone": opened(key, "phone", held.phone_sealed),
+    }
+
+
+@contextmanager
+def _within_reach() -> Iterator[None]:
+    """Raise 503 where keys can't be had now, 409 where one doesn't open."""
+    try:
+        yield
+    except (KeyStoreError, KekMissingError):
+        raise ProblemError(
+            UNAVAILABLE, "The keys of what is personal can't be reached; nothing was changed."
+        ) from None
+    except ValueError:
+        raise ProblemError(PERSON_REFUSED, reasons=[because(UNREADABLE)]) from None
+
+
+async def _held(tenant: Reading, member_id: str) -> Held:
+    """The member, whom nobody changes meanwhile. Raises 404."""
+    held = await store.held(tenant, member_id)
+    if held is None:
+        raise ProblemError(NOT_FOUND)
+    return held
+
+
+def _not_erased(held: Held) -> Held:
+    if held.status == "erased":
+        raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_ERASED)])
+    return held
+
+
+async def _require_not_too_often(call: Call, tenant: Reading) -> None:
+    """Raise 429 when this look is one too many. Entries of a merchant come one after the other."""
+    actor_id = call.credential.actor_id
+    if await store.unmasked_since(tenant, actor_id, UNMASKED_WITHIN_S) > UNMASKED_MAX:
+        raise ProblemError(UNMASKED_TOO_OFTEN, headers={"Retry-After": str(int(UNMASKED_WITHIN_S))})
+
+
+async def _forgotten(call: Call, tenant: Reading, held: Held) -> Kept:
+    """Raise 409 while they have something here, and 503."""
+    with _within_reach():
+        kept = await forgetting.forget(
+            call.state.keyring, tenant, held.member_id, call.credential.actor_id
+        )
+    if isinstance(kept, Kept):
+        return kept
+    raise ProblemError(PERSON_REFUSED, reasons=[because(CARDS_HAVE_VALUE, allowed=kept)])

@@ -1,0 +1,72 @@
+"""What whoever runs the system does about what is personal: new keys, forgetting, checking."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import asyncpg
+
+from service.app import keyring_of
+from service.kernel import database
+from service.kernel.keyring import Keyring
+from service.kernel.sql import SQL
+from service.ledger.door import Keys
+from service.ledger.invariants import Breach
+from service.personal import checking, forgetting, rotation
+from service.personal.forgetting import Forgotten
+from service.personal.rotation import Rotated
+from service.settings import Settings
+
+INVARIANT = "INV-D16"
+
+
+class _Parts(NamedTuple):
+    keyring: Keyring
+    pool: database.Pool
+    merchant_ids: list[str]
+
+
+async def rotate(
+    owner_url: str, settings: Settings, merchant_id: str | None, destroy_older: bool
+) -> Rotated:
+    """New keys for one merchant, or for all."""
+    async with _parts(owner_url, settings, merchant_id) as parts:
+        return await rotation.rotate_all(*parts, destroy_older=destroy_older)
+
+
+async def forget(owner_url: str, settings: Settings, merchant_id: str | None) -> Forgotten:
+    """Erase whose time is over, of one merchant or of all."""
+    async with _parts(owner_url, settings, merchant_id) as parts:
+        return await forgetting.forget_all(*parts)
+
+
+async def breaches(
+    owner_url: str, settings: Settings, merchant_id: str | None = None
+) -> list[Breach]:
+    """Where sealed fields aren't what they must be (INV-D16), of one merchant or of all."""
+    index_key, found = Keys.of(settings.secret()).phone, []
+    async with (
+        _parts(owner_url, settings, merchant_id) as parts,
+        parts.pool.acquire() as connection,
+    ):
+        for each in parts.merchant_ids:
+            found += await checking.breaches(connection, parts.keyring, index_key, each)
+    return found
+
+
+@asynccontextmanager
+async def _parts(
+    owner_url: str, settings: Settings, merchant_id: str | None
+) -> AsyncIterator[_Parts]:
+    """The keys, and the database as its owner, who alone may list merchants."""
+    pool = await asyncpg.create_pool(owner_url, min_size=1, max_size=2)
+    async with pool.acquire() as connection:
+        keyring = await keyring_of(settings, connection)
+    try:
+        merchant_ids = [row[0] for row in await pool.fetch(SQL["merchants.list_ids"])]
+        if merchant_id is not None and merchant_id not in merchant_ids:
+            raise ValueError(f"there is no merchant {merchant_id}")
+        yield _Parts(keyring, pool, merchant_ids if merchant_id is None else [merchant_id])
+    finally:
+        await keyring.close()
+        await pool.close()

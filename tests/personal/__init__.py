@@ -1,0 +1,1 @@
+"""What is personal: at rest, while its keys change, and once somebody is erased."""
