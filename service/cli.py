@@ -222,7 +222,8 @@ def _verify(_: argparse.Namespace, settings: Settings) -> Any:
         return replace(report, checks=checks, breaches=report.breaches + found)
 
     # Whoever verifies elsewhere may not have the keys of people, and checks all but those.
-    has_keys = not settings.database_url or bool(settings.key_store and settings.secret_key)
+    is_here = not settings.database_url and (Path(settings.data_dir) / "person_keys.db").exists()
+    has_keys = is_here or bool(settings.key_store and settings.secret_key)
     kept = with_kept_secrets(settings) if has_keys else settings
     with runner.database_of(settings) as urls:
         return asyncio.run(do(urls.require_owner()))

@@ -93,12 +93,16 @@ class Run(Struct):
         )
 
 
+# Files of the data folder that are in no backup of the database.
+KEPT = ("secret_key", "keks", "person_keys.db")
+
+
 class Saved(Struct, frozen=True):
-    """What is left of the machine: the backup, the archive, and the secret kept elsewhere."""
+    """What is left of the machine: the backup, the archive, and what is kept elsewhere."""
 
     backup: Path
     archive: Path
-    secret: str
+    kept: dict[str, bytes]
 
 
 async def run(folder: Path, plan: Plan) -> Run:
@@ -138,9 +142,10 @@ async def _load(folder: Path, plan: Plan) -> tuple[Saved, Run, list[Mark]]:
             await crew.leave()
         await asyncio.to_thread(servers.stop, server)
     assert crew.findings == []
-    saved = Saved(folder / "backup", archive, (data_dir / "secret_key").read_text("ascii"))
+    kept = {name: (data_dir / name).read_bytes() for name in KEPT}
+    saved = Saved(folder / "backup", archive, kept)
     shutil.rmtree(data_dir)
-    keys = door.Keys.of(bytes.fromhex(saved.secret))
+    keys = door.Keys.of(bytes.fromhex(saved.kept["secret_key"].decode()))
     load = Run(crew.shop.merchant_id, crew.tills, lambda key: door.key_hash(keys, key))
     return saved, load, taken
 
@@ -164,7 +169,8 @@ async def _marks(crew: Crew, plan: Plan) -> list[Mark]:
 
 async def _point(data_dir: Path, saved: Saved, load: Run, mark: Mark) -> Point:
     """Restore to a mark, verify, look, serve."""
-    (data_dir / "secret_key").write_text(saved.secret, "ascii")
+    for name, content in saved.kept.items():
+        (data_dir / name).write_bytes(content)
     began = time.monotonic()
     where = ("--to", mark.at.isoformat(), "--archive", str(saved.archive))
     await _command(data_dir, "restore", str(saved.backup), *where)
