@@ -87,11 +87,14 @@ class Me(Struct):
     ]
 
 
-class PasswordChange(Struct, forbid_unknown_fields=True):
+class PasswordChange(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Another password."""
 
     current_password: Password
     new_password: Password
+    one_time_code: Annotated[
+        Code | None, Meta(description="Asked of who has an authenticator, and only of them.")
+    ] = None
 
 
 class PasswordConfirm(Struct, forbid_unknown_fields=True):

@@ -18,6 +18,14 @@ CONTRACT = "/docs/openapi.json"
 HOST = "127.0.0.1"
 GUIDES_ADDRESS = f"{HOST}:8321"
 HTML = "text/html; charset=utf-8"
+# Keys are typed in here: nothing from elsewhere runs, nobody frames the page or learns of it. The
+# interactive one writes styles as it goes, and has its pictures in its style sheet.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
 # The name of a file in guides/ -> what the navigation calls it.
 GUIDES = {
     "pos": "Quick start: till",
@@ -92,7 +100,7 @@ def pages(codes: ErrorCodeList, contract: str, port: int) -> dict[str, Answer]:
 
 def _page(name: str, title: str, body: str, needs: Mapping[str, str] = PLAIN) -> Answer:
     text = LAYOUT.substitute(needs, title=escape(title), links=_links(name), body=body)
-    return Answer(200, text.encode("utf-8"), media_type=HTML)
+    return Answer(200, text.encode("utf-8"), media_type=HTML, headers=HEADERS)
 
 
 def _links(current: str) -> str:

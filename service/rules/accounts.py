@@ -15,6 +15,8 @@ PASSWORD_MIN = 10
 SCORE_MIN = 3
 # It looks at so much of a password; the time it takes grows faster than the text.
 LOOKED_AT = 72
+# What is known of somebody stands in no password of theirs, from so many characters on.
+WORD_MIN = 3
 # Mail that comes with a person, not with a company.
 PERSONAL_MAIL = frozenset(
     (
@@ -73,5 +75,13 @@ def why_weak(
     kinds = (r"[A-Z]", r"[a-z]", r"[0-9]", r"[^A-Za-z0-9]")
     if not all(re.search(kind, password) for kind in kinds):
         yield because(PASSWORD_PLAIN, path=path)
-    if zxcvbn(password[:LOOKED_AT], [*known, "kafang"])["score"] < SCORE_MIN:
+    words = [*known, "kafang"]
+    score = zxcvbn(password[:LOOKED_AT], words)["score"]
+    if score < SCORE_MIN or _holds_one_of(password, words):
         yield because(PASSWORD_GUESSABLE, path=path)
+
+
+def _holds_one_of(password: str, words: Iterable[str]) -> bool:
+    """Whether one of the words is in it, however strong the rest is."""
+    plain = password.casefold()
+    return any(len(word) >= WORD_MIN and word.casefold() in plain for word in words)

@@ -170,6 +170,16 @@ async def end_second_factor(tenant: Reading, user_id: str) -> None:
 
 async def require_password(call: Call, password: str, path: str) -> None:
     """Raise 422 unless it is the caller's own; an open screen isn't enough, nor is trying."""
+    await _require_oneself(call, password, path)
+
+
+async def require_all_factors(call: Call, password: str, path: str, code: str | None) -> None:
+    """As `require_password`, and of who has an authenticator a code of it, too."""
+    await _require_oneself(call, password, path, code or "")
+
+
+async def _require_oneself(call: Call, password: str, path: str, code: str | None = None) -> None:
+    """`code` None: it isn't asked for."""
     user_id, merchant_id = call.credential.actor_id, call.credential.merchant_id
     subjects = rules.own_subjects(call.state.door_keys.device, user_id)
     async with writing(call, also_suspended=True) as tenant:
@@ -178,7 +188,12 @@ async def require_password(call: Call, password: str, path: str) -> None:
     if not await call.state.passwords.fits(account.password_hash, password):
         raise ProblemError(UNPROCESSABLE, reasons=[because(PASSWORD_WRONG, path=path)])
     async with writing(call, also_suspended=True) as tenant:
-        await store.forget_tries(tenant.connection, merchant_id, subjects)
+        connection, key = tenant.connection, call.state.door_keys.totp
+        asks_code = code is not None and account.has_totp
+        if asks_code and not await _uses_code(key, connection, merchant_id, account, code or ""):
+            reason = because(CODE_WRONG, path="$.one_time_code")
+            raise ProblemError(UNPROCESSABLE, reasons=[reason])
+        await store.forget_tries(connection, merchant_id, subjects)
 
 
 async def require_strong(
@@ -236,10 +251,9 @@ async def _start(
         mode = await store.mode(connection, merchant_id)
         if account != seen or mode is None:
             raise ProblemError(SIGN_IN_FAILED)
-        if account.has_totp:
-            await _use_code(
-                state.door_keys.totp, connection, merchant_id, account, body.one_time_code or ""
-            )
+        key, code = state.door_keys.totp, body.one_time_code or ""
+        if account.has_totp and not await _uses_code(key, connection, merchant_id, account, code):
+            raise ProblemError(SIGN_IN_FAILED)
         await store.forget_tries(connection, merchant_id, subjects)
         text = tokens.new_token(merchant_id, mode, "kfs")
         expires_at = await store.start(
@@ -268,13 +282,12 @@ def _step(key: bytes, merchant_id: str, account: Account, code: str) -> int | No
     return rules.step_of(secret, code, datetime.now(UTC))
 
 
-async def _use_code(
+async def _uses_code(
     key: bytes, connection: database.Connection, merchant_id: str, account: Account, code: str
-) -> None:
-    """Use what is good once: a code of the authenticator, or a recovery code. Raises 401."""
+) -> bool:
+    """Whether it is good once, and used by that: the authenticator's, or one for recovery."""
     step, user_id = _step(key, merchant_id, account, code), account.user_id
     if step is not None and await store.use_code(connection, merchant_id, user_id, step):
-        return
+        return True
     code_hash = rules.recovery_hash(merchant_id, user_id, code)
-    if not await store.use_recovery_code(connection, merchant_id, user_id, code_hash):
-        raise ProblemError(SIGN_IN_FAILED)
+    return await store.use_recovery_code(connection, merchant_id, user_id, code_hash)

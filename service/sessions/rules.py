@@ -36,9 +36,9 @@ def step_of(secret: bytes, code: str, now: datetime) -> int | None:
 
 
 def new_recovery_code() -> str:
-    """80 random bits, to be written down."""
-    text = base32(int.from_bytes(os.urandom(10)), 8)
-    return "-".join(text[place : place + 4] for place in range(0, 16, 4))
+    """128 random bits, to be written down."""
+    text = base32(int.from_bytes(os.urandom(16)), 13)
+    return "-".join(text[place : place + 5] for place in range(0, 26, 5))
 
 
 def recovery_hash(merchant_id: str, user_id: str, code: str) -> bytes:

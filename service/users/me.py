@@ -26,12 +26,15 @@ async def read(call: Call, _: None) -> Answer:
 
 async def change_password(call: Call, body: PasswordChange) -> Answer:
     """Another password; all other sessions are over."""
-    await sessions.require_password(call, body.current_password, "$.current_password")
+    await sessions.require_all_factors(
+        call, body.current_password, "$.current_password", body.one_time_code
+    )
     passwords, credential = call.state.passwords, call.credential
     async with reading(call) as tenant:
         user = await store.user(tenant, credential.actor_id)
+        merchant_name = await store.merchant_name(tenant)
     assert user is not None
-    known = [body.current_password, user.masked_email.rpartition("@")[2]]
+    known = [body.current_password, user.masked_email.rpartition("@")[2], merchant_name]
     await sessions.require_strong(passwords, body.new_password, known, "$.new_password")
     password_hash = await passwords.hash(body.new_password)
     async with configuring(call, also_suspended=True) as tenant:

@@ -196,7 +196,8 @@ CHANGE_PASSWORD = Route(
     tag=TAG,
     scope=SELF,
     summary="Change your password",
-    description="Every other session of yours is over.",
+    description="Every other session of yours is over. Whoever has an authenticator gives a code "
+    "of it, too.",
     body=PasswordChange,
     answers={200: SessionsEnded},
     errors=(reasons.UNPROCESSABLE, SIGN_IN_DELAYED),

@@ -53,6 +53,14 @@ async def users(
     return [_user(row) for row in rows]
 
 
+async def merchant_name(tenant: Reading) -> str:
+    """What the merchant is called: no password should hold it."""
+    name: str = await tenant.connection.fetchval(
+        SQL["users.merchant_name"], tenant.merchant.merchant_id
+    )
+    return name
+
+
 async def user(tenant: Reading, user_id: str) -> User | None:
     """One of them."""
     found = await users(tenant.connection, tenant.merchant.merchant_id, [user_id])

@@ -91,3 +91,7 @@ update user_ticket set used_at = clock_timestamp()
 where merchant_id = $1 and secret_hash = $2 and used_at is null
   and (expires_at is null or expires_at > clock_timestamp())
 returning user_id;
+
+-- name: merchant_name
+-- What the merchant is called.
+select name from merchant where merchant_id = $1;

@@ -166,6 +166,43 @@ async def test_a_second_factor(staff: Staff) -> None:
     assert (await staff.sign_in(person, one_time_code=codes[1])).json()["second_factor"] is False
 
 
+async def test_who_has_an_authenticator_changes_a_password_with_its_code(staff: Staff) -> None:
+    person = await staff.hired("cashier", staff.tenant.store_ids[0], second_factor=False)
+    async with staff.client_of(person.token) as own:
+        begun = (await own.post("/v1/me/totp", {"password": RIGHT})).json()
+        code = {"one_time_code": code_of(begun["secret"])}
+        codes = (await own.post("/v1/me/totp/confirm", code)).json()["recovery_codes"]
+    assert len({code.replace("-", "") for code in codes}) == 10
+    assert {len(code.replace("-", "")) for code in codes} == {26}, "5 bits each"
+    started = await staff.sign_in(person, one_time_code=code_of(begun["secret"], 1))
+    body = {"current_password": RIGHT, "new_password": "Nine+Kettles 7 under ice"}
+    async with staff.client_of(started.json()["token"]) as own:
+        for wrong in ({}, {"one_time_code": "000000"}):
+            refused = await own.post("/v1/me/password", {**body, **wrong})
+            assert (refused.status, shop.reasons(refused)) == (422, ["code_wrong"])
+        named = {**body, "new_password": "青禾美发 Kettles+7 ice", "one_time_code": codes[0]}
+        weak = await own.post("/v1/me/password", named)
+        assert weak.status == 422, "the merchant's name is in it"
+        done = await own.post("/v1/me/password", {**body, "one_time_code": codes[1]})
+        assert done.status == 200
+
+
+async def test_trying_codes_is_held_up_as_trying_passwords_is(staff: Staff) -> None:
+    person = await staff.hired("cashier", staff.tenant.store_ids[0], second_factor=False)
+    async with staff.client_of(person.token) as own:
+        begun = (await own.post("/v1/me/totp", {"password": RIGHT})).json()
+        await own.post("/v1/me/totp/confirm", {"one_time_code": code_of(begun["secret"])})
+    started = await staff.sign_in(person, one_time_code=code_of(begun["secret"], 1))
+    body = {"current_password": RIGHT, "new_password": "Nine+Kettles 7 under ice"}
+    async with staff.client_of(started.json()["token"]) as own:
+        tried = [
+            (await own.post("/v1/me/password", {**body, "one_time_code": "000000"})).status
+            for _ in range(8)
+        ]
+    assert tried[0] == 422
+    assert tried[-1] == 429
+
+
 async def test_a_session_ends_with_its_time(staff: Staff, postgres: Postgres) -> None:
     merchant_id = staff.tenant.merchant_id
     for column in ("last_used_at", "expires_at"):

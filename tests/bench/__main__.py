@@ -19,6 +19,7 @@ from tests.bench.figures import BenchError, Line
 from tests.bench.growth import growth
 from tests.bench.overload import neighbour, overload
 from tests.bench.sequencing import sequencer
+from tests.bench.signing_in import sign_in
 from tests.harness import server as servers
 
 MEASURES: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
@@ -31,6 +32,7 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "neighbour": neighbour,
     "export": export,
     "sequencer": sequencer,
+    "sign_in": sign_in,
     "growth": growth,
 }
 # Measured only when asked for: they take long.

@@ -71,6 +71,24 @@ async def test_CAP_G2_a_page_loads_only_what_kafang_serves(client_of: ClientOf) 
         assert not re.search(r"//\w", found[f"/docs/assets/{name}"].replace("// ", "")), name
 
 
+async def test_a_page_runs_nothing_from_elsewhere_and_is_framed_by_nobody(
+    client_of: ClientOf,
+) -> None:
+    async with client_of() as client:
+        for path in pages.PATHS:
+            answer = await client.get(path)
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            if answer.headers["content-type"].startswith("text/html"):
+                policy = dict(
+                    part.strip().split(" ", 1)
+                    for part in answer.headers["content-security-policy"].split(";")
+                )
+                assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+                assert policy["script-src"] == policy["connect-src"] == "'self'"
+                assert answer.headers["referrer-policy"] == "no-referrer"
+                assert not re.search(rb"<script>|\son\w+=", answer.body), "nothing inline"
+
+
 async def test_CAP_G2_a_problem_names_the_place_that_explains_it(client_of: ClientOf) -> None:
     async with client_of() as client:
         problem = (await client.get("/v1/cards/crd_0")).json()

@@ -178,6 +178,13 @@ def signing(password: str, code: str | None = None, *, totp: bool = False) -> Ho
     return how
 
 
+async def password_with_wrong_code(merchant: Shop) -> Any:
+    """Another password, by who doesn't have the authenticator."""
+    found = await asked(merchant)
+    await _with_totp(merchant, found.credential.user_id)
+    return await sessions.require_all_factors(found, RIGHT, "$.current_password", "000000")
+
+
 async def _with_totp(merchant: Shop, user_id: str, *, confirmed: bool = True) -> None:
     key = call(merchant).state.door_keys.totp
     sealed = sealing.seal(key, os.urandom(20), merchant.merchant_id, user_id, "totp")
@@ -302,7 +309,7 @@ CASES: list[tuple[str, str, How]] = [
      "contradiction password_too_short password_too_plain password_guessable", choose_badly),
     (f"{P}.require_strong",
      "contradiction password_too_short password_too_plain password_guessable", choose_badly),
-    (f"{P}.require_password", "contradiction password_wrong",
+    (f"{P}._require_oneself", "contradiction password_wrong",
      on(sessions.begin_totp, PasswordConfirm(WRONG))),
     (f"{P}.begin_totp", "second_factor_refused totp_set_up", begun_twice),
     (f"{P}.confirm_totp", "second_factor_refused totp_not_begun", confirming(begun=False)),
@@ -311,7 +318,8 @@ CASES: list[tuple[str, str, How]] = [
     (f"{P}.end", "not_found", on(sessions.end, None)),
     (f"{P}.sign_in", "sign_in_failed", signing(WRONG)),
     (f"{P}.sign_in", "second_factor_needed", signing(RIGHT, totp=True)),
-    (f"{P}._use_code", "sign_in_failed", signing(RIGHT, "000000", totp=True)),
+    (f"{P}._start", "sign_in_failed", signing(RIGHT, "000000", totp=True)),
+    (f"{P}._require_oneself", "contradiction code_wrong", password_with_wrong_code),
     (f"{P}._start", "sign_in_failed", changed_meanwhile),
     (f"{P}._count_try", "sign_in_delayed", tried_often),
     (f"{U}.invite", "user_exists email_taken", invited_twice),
