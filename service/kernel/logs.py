@@ -10,7 +10,7 @@ second; each one only on demand, as a line costs more than the request's routing
 import logging
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -24,6 +24,8 @@ from service.kernel.auth import Credential
 SLOW_S = 1.0
 # When everything is slow, each line about it makes it slower.
 SLOW_LINES_PER_S = 10
+# Who tries to get in without being let in could fill a disk.
+REFUSED_LINES_PER_S = 20
 
 
 class Ration:
@@ -53,6 +55,7 @@ class Ration:
 
 _access = False
 _slow = Ration(SLOW_LINES_PER_S)
+_refused = Ration(REFUSED_LINES_PER_S)
 log: structlog.stdlib.BoundLogger = structlog.get_logger("kafang")
 
 
@@ -113,13 +116,43 @@ def log_request(
         status=status,
         duration_ms=round(seconds * 1000, 2),
         request_id=request_id,
-        merchant_id=credential.merchant_id if credential else None,
-        api_key_id=credential.api_key_id if credential else None,
-        **({"user_id": credential.user_id} if credential and credential.user_id else {}),
-        **({"member_id": credential.member_id} if credential and credential.member_id else {}),
+        **{"merchant_id": None, "api_key_id": None, **_of(credential)},
         **({"trace_id": trace_id} if trace_id else {}),
         **({"left_out": left_out} if left_out else {}),
     )
+
+
+def log_refused(
+    code: str,
+    reasons: Sequence[str],
+    route: str,
+    request_id: str,
+    address: str | None,
+    credential: Credential | None,
+    **known: str | None,
+) -> None:
+    """One line for somebody who wasn't let do something: who, from where, and why not."""
+    if not _refused.allows():
+        return
+    left_out = _refused.left_out()
+    log.warning(
+        "refused",
+        code=code,
+        reasons=list(reasons),
+        route=route,
+        request_id=request_id,
+        address=address,
+        **_of(credential),
+        **{name: value for name, value in known.items() if value},
+        **({"left_out": left_out} if left_out else {}),
+    )
+
+
+def _of(credential: Credential | None) -> dict[str, str]:
+    """Who it was, by their ids."""
+    names = ("merchant_id", "api_key_id", "user_id", "member_id")
+    told = {name: getattr(credential, name, None) for name in names}
+    return {name: value for name, value in told.items() if value}
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -66,6 +66,7 @@ class ProblemError(Exception):
         reasons: list[Reason] | None = None,
         outcome: Outcome = "not_applied",
         headers: dict[str, str] | None = None,
+        known: dict[str, str | None] | None = None,
     ) -> None:
         super().__init__(code.code)
         self.code = code
@@ -73,6 +74,8 @@ class ProblemError(Exception):
         self.reasons = reasons or []
         self.outcome: Outcome = outcome
         self.headers = headers or {}
+        # What is known of who asked, for the log alone.
+        self.known = known or {}
 
     def body(self, request_id: str) -> bytes:
         """The answer's bytes."""

@@ -92,7 +92,7 @@ async def sign_in(guest: Guest, body: SignIn) -> Answer:
         await _uncount(guest, merchant_id, subjects)
         raise
     if not fits or account is None:
-        raise ProblemError(SIGN_IN_FAILED)
+        raise _failed(merchant_id, account)
     if account.has_totp and body.one_time_code is None:
         await _uncount(guest, merchant_id, subjects)
         raise ProblemError(SECOND_FACTOR_NEEDED)
@@ -250,10 +250,10 @@ async def _start(
         account = await store.held_account(connection, merchant_id, index)
         mode = await store.mode(connection, merchant_id)
         if account != seen or mode is None:
-            raise ProblemError(SIGN_IN_FAILED)
+            raise _failed(merchant_id, seen)
         key, code = state.door_keys.totp, body.one_time_code or ""
         if account.has_totp and not await _uses_code(key, connection, merchant_id, account, code):
-            raise ProblemError(SIGN_IN_FAILED)
+            raise _failed(merchant_id, account)
         await store.forget_tries(connection, merchant_id, subjects)
         text = tokens.new_token(merchant_id, mode, "kfs")
         expires_at = await store.start(
@@ -273,6 +273,12 @@ async def _start(
     device = rules.new_device_token(state.door_keys.device, merchant_id, index)
     answer = SessionStarted(text, session_id, account.user_id, account.has_totp, expires_at, device)
     return json_answer(201, answer)
+
+
+def _failed(merchant_id: str, account: Account | None) -> ProblemError:
+    """The one answer to all who aren't let in; the log learns whose account it was."""
+    user_id = account.user_id if account else None
+    return ProblemError(SIGN_IN_FAILED, known={"merchant_id": merchant_id, "user_id": user_id})
 
 
 def _step(key: bytes, merchant_id: str, account: Account, code: str) -> int | None:

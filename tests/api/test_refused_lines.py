@@ -1,0 +1,61 @@
+"""Who wasn't let do something is in the log: who, from where, why; and nothing that is secret.
+
+ASVS V16.3.1 to V16.3.3.
+"""
+
+import json
+from typing import Any
+
+from tests.api import shop
+from tests.api.staff import Staff
+from tests.harness import people
+from tests.harness.client import Client, Response
+from tests.harness.server import Server
+
+
+def line_of(server: Server, answer: Response) -> dict[str, Any]:
+    """What the log says of a request that was refused."""
+    request_id = answer.headers["x-request-id"]
+    lines = server.log.read_text("utf-8", "replace").splitlines()
+    (found,) = (json.loads(line) for line in lines if request_id in line)
+    assert found["event"] == "refused"
+    assert found["address"] == "127.0.0.1"
+    told: dict[str, Any] = found
+    return told
+
+
+async def test_a_sign_in_that_fails_is_told_of(staff: Staff, server: Server) -> None:
+    person = await staff.hired("cashier", staff.tenant.store_ids[0])
+    wrong = line_of(server, await staff.sign_in(person, "Seven*Lamps over 2 roofs"))
+    assert (wrong["code"], wrong["route"]) == ("sign_in_failed", "sign_in")
+    assert (wrong["merchant_id"], wrong["user_id"]) == (staff.tenant.merchant_id, person.user_id)
+    stranger = people.Person("", "nobody@qinghe.example", "", "")
+    nobody = line_of(server, await staff.sign_in(stranger))
+    assert nobody["merchant_id"] == staff.tenant.merchant_id
+    assert "user_id" not in nobody
+    text = server.log.read_text("utf-8", "replace")
+    assert not any(secret in text for secret in (person.email, stranger.email, "Seven*Lamps"))
+
+
+async def test_who_lacks_a_permission_is_told_of(staff: Staff, server: Server, pos: Client) -> None:
+    till = line_of(server, await pos.get("/v1/events"))
+    assert (till["code"], till["reasons"]) == ("forbidden", ["scope_missing"])
+    assert till["api_key_id"].startswith("key_")
+    cashier = await staff.hired("cashier", staff.tenant.store_ids[0])
+    async with staff.client_of(cashier.token) as own:
+        person = line_of(server, await own.get("/v1/events"))
+    assert (person["reasons"], person["user_id"]) == (["permission_missing"], cashier.user_id)
+
+
+async def test_a_credential_that_isnt_good_is_told_of(staff: Staff, server: Server) -> None:
+    async with staff.client_of(f"kfk_test_{'0' * 26}") as stranger:
+        refused = line_of(server, await stranger.get("/v1/card-templates"))
+    assert (refused["code"], refused["route"]) == ("unauthenticated", "list_card_templates")
+    assert "merchant_id" not in refused
+
+
+async def test_what_else_is_refused_is_not(server: Server, pos: Client) -> None:
+    answer = await pos.get("/v1/cards/crd_" + "0" * 26)
+    assert answer.status == 404
+    assert answer.headers["x-request-id"] not in server.log.read_text("utf-8", "replace")
+    assert shop.reasons(answer) == []
