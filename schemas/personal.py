@@ -62,8 +62,7 @@ class Disclosure(Struct):
 
     at: Instant
     by: Annotated[str, Meta(description="user, api_key or operator; never who it was.")]
-    action: Annotated[str, Meta(description="As in the audit trail.")]
-    reason: Annotated[str | None, Meta(description="As it was given: the purpose, and a note.")]
+    purpose: Annotated[str, Meta(description="What for.")]
 
 
 class SubjectCopy(Struct):
@@ -80,7 +79,11 @@ class SubjectCopy(Struct):
         ),
     ]
     disclosures: Annotated[
-        list[Disclosure], Meta(description="When somebody looked at their name or phone, and why.")
+        list[Disclosure],
+        Meta(
+            description="When somebody looked at their name or phone, and what for; not what was "
+            "for a dispute or a legal duty, which the law may want kept from them."
+        ),
     ]
 
 

@@ -41,11 +41,9 @@ from service.docs import pages as docs
 from service.error_codes import operations as error_codes
 from service.events.anchors import Anchors
 from service.events.sequencer import Sequencer
-from service.kernel import database, errors, key_store, logs, metrics, openapi, orphan, tracing
+from service.kernel import database, errors, logs, metrics, openapi, orphan, tracing
 from service.kernel.gate import Gate
 from service.kernel.http import BODY_MAX_BYTES
-from service.kernel.key_store import KeyStoreError
-from service.kernel.keyring import Keyring
 from service.kernel.passwords import Passwords
 from service.kernel.routes import Route
 from service.ledger import connections, credentials
@@ -53,7 +51,7 @@ from service.ledger.door import Keys
 from service.ledger.reading import confirm
 from service.ledger.terms import Terms
 from service.ledger.writer import Writer
-from service.settings import Settings, SettingsError, check_keys, check_secret, load
+from service.settings import Settings, check_secret, keyring_of, load
 
 # The contract's: what breaks a client raises its minor part, from 1.0 on its major part.
 VERSION = "0.1.0"
@@ -147,7 +145,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
         async with pool.acquire() as connection:
             await database.check_role(connection)
             await check_secret(connection, settings)
-            keyring = await keyring_of(settings, connection)
+        keyring = keyring_of(settings, settings.database_url)
         opened.push_async_callback(keyring.close)
         terms, keys = Terms(pool), Keys.of(settings.secret())
         uses, passwords = credentials.Uses(pool, settings.session_idle_s), Passwords()
@@ -162,23 +160,6 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
         app.state.update({"use": uses.note, "passwords": passwords, "keyring": keyring})
         _calm_collector()
         yield
-
-
-async def keyring_of(settings: Settings, connection: database.Connection) -> Keyring:
-    """The keys of what is personal. Raises SettingsError for a store or KEKs that can't be right.
-
-    Where the store can't be reached now, all that moves money goes on without.
-    """
-    store = await key_store.open_store(settings.key_store, settings.data_dir)
-    keyring = Keyring(settings.key_encryption_keys(), store)
-    try:
-        await check_keys(connection, keyring)
-    except KeyStoreError as error:
-        logs.log.error("the keys of what is personal can't be reached", reason=str(error))
-    except SettingsError:
-        await keyring.close()
-        raise
-    return keyring
 
 
 def _writer(settings: Settings, terms: Terms, keys: Keys) -> Writer:

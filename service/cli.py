@@ -21,6 +21,7 @@ from service.api_keys import operations as api_keys
 from service.events import anchors, bundle
 from service.kernel import database, embedded_backup
 from service.kernel.embedded_site import EmbeddedError
+from service.kernel.key_store import KeyStoreError
 from service.kernel.migrations import MigrationError, migrate
 from service.ledger import invariants
 from service.ledger.door import Keys
@@ -43,6 +44,7 @@ def main() -> None:
         EmbeddedError,
         MigrationError,
         database.UnsafeDatabaseError,
+        KeyStoreError,
         ValueError,
         OSError,
         asyncpg.PostgresError,
@@ -148,6 +150,7 @@ def _add_personal(add: Add) -> None:
         help="then destroy the old keys: no backup from before can be read any more",
     )
     forgotten = add("forget", _forget, "erase whose time is over, and who a restore brought back")
+    add("adopt-key-store", _adopt_key_store, "go on with another store of keys: the one is lost")
     for made in (rotated, forgotten):
         made.add_argument("--merchant", metavar="mer_…", help="only this one's (default: all)")
 
@@ -222,11 +225,15 @@ def _verify(_: argparse.Namespace, settings: Settings) -> Any:
         return replace(report, checks=checks, breaches=report.breaches + found)
 
     # Whoever verifies elsewhere may not have the keys of people, and checks all but those.
-    is_here = not settings.database_url and (Path(settings.data_dir) / "person_keys.db").exists()
-    has_keys = is_here or bool(settings.key_store and settings.secret_key)
+    keks_are_here = bool(settings.keks) or Path(settings.kek_file or _keks(settings)).exists()
+    has_keys = keks_are_here and (not settings.database_url or bool(settings.key_store))
     kept = with_kept_secrets(settings) if has_keys else settings
     with runner.database_of(settings) as urls:
         return asyncio.run(do(urls.require_owner()))
+
+
+def _keks(settings: Settings) -> Path:
+    return Path(settings.data_dir) / "keks"
 
 
 async def _unanchored(url: str, settings: Settings) -> list[invariants.Breach]:
@@ -241,6 +248,12 @@ def _forget(arguments: argparse.Namespace, settings: Settings) -> Any:
     settings = with_kept_secrets(settings)
     with runner.database_of(settings) as urls:
         return asyncio.run(personal.forget(urls.require_owner(), settings, arguments.merchant))
+
+
+def _adopt_key_store(_: argparse.Namespace, settings: Settings) -> Any:
+    settings = with_kept_secrets(settings)
+    with runner.database_of(settings) as urls:
+        return asyncio.run(personal.adopt(urls.require_owner(), settings))
 
 
 def _rotate_keys(arguments: argparse.Namespace, settings: Settings) -> Any:

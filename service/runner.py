@@ -18,11 +18,13 @@ from msgspec import Struct
 
 from service import demo_tenant, workers
 from service.kernel import database, embedded, embedded_backup, logs, tracing
+from service.kernel.key_store import KeyStoreError
 from service.kernel.metrics import MULTIPROCESS_DIR
 from service.kernel.migrations import migrate, pending
 from service.settings import (
     Settings,
     SettingsError,
+    check_keys,
     check_secret,
     environment_of,
     with_kept_secrets,
@@ -163,8 +165,17 @@ async def _require_sound(url: str, settings: Settings) -> None:
     try:
         await database.check_role(connection)
         await check_secret(connection, settings)
+        await _require_keys(url, settings)
     finally:
         await connection.close()
+
+
+async def _require_keys(url: str, settings: Settings) -> None:
+    """Refuse keys with which nobody could be read; where they are away, money goes on without."""
+    try:
+        await check_keys(settings, url)
+    except KeyStoreError as error:
+        logs.log.error("the keys of what is personal can't be reached", reason=str(error))
 
 
 def _connections(settings: Settings) -> int:

@@ -1,5 +1,6 @@
 """Settings: one Struct, read from the environment, refused by name when wrong."""
 
+import functools
 import os
 import re
 import secrets
@@ -10,13 +11,15 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Literal
 
+import asyncpg
 import msgspec
 from msgspec import Meta, Struct
 
 from schemas.common import Secret
 from service.kernel import database, keks
-from service.kernel.keks import Keks
-from service.kernel.keyring import Keyring
+from service.kernel import key_store as key_stores
+from service.kernel.keks import KekMissingError, Keks
+from service.kernel.keyring import Keyring, WrongStoreError
 from service.kernel.sql import SQL
 
 
@@ -238,24 +241,45 @@ async def check_secret(connection: database.Connection, settings: Settings) -> N
         )
 
 
-async def check_keys(connection: database.Connection, keyring: Keyring) -> None:
-    """Tie a new database to its store of keys. Raises SettingsError when it is another's.
+def keyring_of(settings: Settings, url: str) -> Keyring:
+    """The keys of what is personal, of the database at `url`; nothing is opened yet."""
+    store = key_stores.key_store(settings.key_store, settings.data_dir)
+    return Keyring(settings.key_encryption_keys(), store, functools.partial(_claim, url))
 
-    With another store everybody would look erased; without a KEK that wrapped some, nobody could
-    be read. Raises KeyStoreError.
+
+async def _claim(url: str, key_store_id: bytes) -> bytes | None:
+    """Tie a new database to its store of keys; which one it is tied to.
+
+    On a connection of its own: whoever needs a key may hold the last one of a pool.
     """
-    own = await keyring.store_id()
-    await connection.execute(SQL["startup.claim_key_store"], own)
-    if await connection.fetchval(SQL["startup.key_store_id"]) != own:
+    connection = await asyncpg.connect(url, timeout=database.CONNECT_TIMEOUT_S)
+    try:
+        await connection.execute(SQL["startup.claim_key_store"], key_store_id)
+        found: bytes | None = await connection.fetchval(SQL["startup.key_store_id"])
+        return found
+    finally:
+        await connection.close()
+
+
+async def check_keys(settings: Settings, url: str) -> None:
+    """Raise SettingsError for a store or KEKs with which nobody could be read, or KeyStoreError."""
+    keyring = keyring_of(settings, url)
+    try:
+        await keyring.check()
+    except WrongStoreError:
         raise SettingsError(
             "KAFANG_KEY_STORE is not the store of keys this database was first used with: name "
-            "that one (`file` is person_keys.db in the data folder), or put its copy back"
-        )
-    if missing := await keyring.missing():
+            "that one (`file` is person_keys.db in the data folder), or put its copy back. If it "
+            "is lost: `python -m service adopt-key-store`"
+        ) from None
+    except KekMissingError as error:
         raise SettingsError(
-            f"KAFANG_KEKS: keys of people were wrapped by {', '.join(missing)}, which isn't among "
-            "those given: give it after the current one, or nobody's name or phone can be read"
-        )
+            f"KAFANG_KEKS: {error}: give them after the current one, or nobody's name or phone "
+            "can be read. If they are lost, set the store of keys aside too, and adopt a new one: "
+            "`python -m service adopt-key-store`"
+        ) from None
+    finally:
+        await keyring.close()
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

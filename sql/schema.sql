@@ -573,6 +573,7 @@ create table card_binding (
     constraint card_binding_merchant_id_card_id_fkey FOREIGN KEY (merchant_id, card_id) REFERENCES card(merchant_id, card_id),
     constraint card_binding_merchant_id_member_id_fkey FOREIGN KEY (merchant_id, member_id) REFERENCES member(merchant_id, member_id)
 );
+CREATE INDEX card_binding_ever ON public.card_binding USING btree (merchant_id, member_id);
 CREATE INDEX card_binding_member ON public.card_binding USING btree (merchant_id, member_id) WHERE (unbound_at IS NULL);
 CREATE UNIQUE INDEX card_binding_open ON public.card_binding USING btree (merchant_id, card_id) WHERE (unbound_at IS NULL);
 alter table card_binding enable row level security;
@@ -765,15 +766,14 @@ create table member (
     phone_sealed bytea,
     name_sealed bytea,
     key_no integer,
-    erase_at timestamp with time zone,
     constraint member_pkey PRIMARY KEY (merchant_id, member_id),
     constraint member_external_id UNIQUE (merchant_id, external_id),
     constraint member_phone UNIQUE (merchant_id, phone_index),
-    constraint member_erased CHECK (((status <> 'erased'::text) OR ((external_id IS NULL) AND (phone_sealed IS NULL) AND (name_sealed IS NULL)))),
+    constraint member_erased CHECK (((status <> 'erased'::text) OR ((phone_sealed IS NULL) AND (name_sealed IS NULL)))),
     constraint member_is_known CHECK (((status <> 'active'::text) OR (external_id IS NOT NULL) OR (phone_index IS NOT NULL))),
     constraint member_phone_index_check CHECK ((octet_length(phone_index) = 32)),
     constraint member_phone_pair CHECK (((phone_index IS NULL) = (masked_phone IS NULL))),
-    constraint member_restricted CHECK (((status = 'active'::text) OR ((phone_index IS NULL) AND (masked_phone IS NULL) AND (masked_name IS NULL)))),
+    constraint member_restricted CHECK (((status = 'active'::text) OR ((external_id IS NULL) AND (phone_index IS NULL) AND (masked_phone IS NULL) AND (masked_name IS NULL)))),
     constraint member_sealed CHECK (((key_no IS NOT NULL) OR ((phone_sealed IS NULL) AND (name_sealed IS NULL)))),
     constraint member_status CHECK ((status = ANY (ARRAY['active'::text, 'restricted'::text, 'erased'::text]))),
     constraint member_token_generation_check CHECK ((token_generation > 0)),
@@ -784,7 +784,7 @@ alter table member enable row level security;
 alter table member force row level security;
 create policy tenant on member as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on member to kafang_app;
-grant update (external_id, phone_index, masked_phone, token_generation, version, status, masked_name, phone_sealed, name_sealed, key_no, erase_at) on member to kafang_app;
+grant update (external_id, phone_index, masked_phone, token_generation, version, status, masked_name, phone_sealed, name_sealed, key_no) on member to kafang_app;
 
 create table merchant (
     merchant_id text collate "C" not null,

@@ -1,7 +1,8 @@
 """Where wrapped keys are kept: apart from the ledger and its backups, so that one can be destroyed.
 
 For one host a file of SQLite; for several a PostgreSQL database of its own (`KAFANG_KEY_STORE`).
-The statements are the same (`sql/keys`).
+The statements are the same (`sql/keys`). Nothing is opened before it is needed: a store that is
+away or broken stops nobody who doesn't need it.
 """
 
 import asyncio
@@ -9,23 +10,27 @@ import os
 import sqlite3
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import asyncpg
 
-from service.kernel.database import ACQUIRE_TIMEOUT_S, CONNECT_TIMEOUT_S, LOST, Pool
+from service.kernel import database
+from service.kernel.database import LOST, Connection, Pool
 from service.kernel.sql import load
 
 SQL = load(files("sql") / "keys")
-BUSY_S = 5.0
+CREATE = ("create_keys", "create_forgotten")
+BUSY_S = 1.0
 POOL_MAX = 4
+
+# A query of `sql/keys` with the values of each of its rows.
+Statement = tuple[str, Sequence[Sequence[Any]]]
 
 
 class KeyStoreError(RuntimeError):
-    """The key store can't be reached now: nothing was read or changed."""
+    """The key store can't be used now."""
 
 
 class WrappedKey(NamedTuple):
@@ -38,102 +43,149 @@ class WrappedKey(NamedTuple):
 
 
 class KeyStore(Protocol):
-    """Statements of `sql/keys` on the one table. Both raise KeyStoreError."""
+    """Statements of `sql/keys`. All of these raise KeyStoreError."""
+
+    async def prepare(self) -> None:
+        """Make the tables where they are missing, and refuse a store that could lose a key."""
 
     async def fetch(self, query: str, *values: Any) -> list[Any]:
         """The rows a query finds."""
 
-    async def write(self, query: str, rows: Sequence[Sequence[Any]]) -> None:
-        """One statement for each row, all of them or none; durable when this returns."""
+    async def write(self, *statements: Statement) -> None:
+        """All of them or none; durable when this returns. Given up, it isn't done later."""
 
     async def close(self) -> None:
         """Let go of it."""
 
 
 class FileKeys:
-    """A file of SQLite that all workers of this host open; what is deleted is overwritten."""
+    """A file of SQLite that all workers of this host open."""
 
     def __init__(self, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-        # Each statement is a transaction; those of one `write` are one.
-        self._connection = sqlite3.connect(
-            file, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-        )
+        self._file = file
+        self._opened: sqlite3.Connection | None = None
         self._one_at_a_time = threading.Lock()
-        for pragma in ("secure_delete = on", "journal_mode = truncate", "synchronous = extra"):
-            self._connection.execute(f"pragma {pragma}").fetchall()
-        self._connection.execute(SQL["keys.create"])
+
+    async def prepare(self) -> None:
+        """The tables are made when the file is opened."""
+        await asyncio.to_thread(self._run, lambda _: None)
 
     async def fetch(self, query: str, *values: Any) -> list[Any]:
         """The rows a query finds."""
-        return await asyncio.to_thread(self._fetch, SQL[f"keys.{query}"], values)
+        text, named = SQL[f"keys.{query}"], _named(values)
+        found: list[Any] = await asyncio.to_thread(
+            self._run, lambda connection: connection.execute(text, named).fetchall()
+        )
+        return found
 
-    async def write(self, query: str, rows: Sequence[Sequence[Any]]) -> None:
+    async def write(self, *statements: Statement) -> None:
         """All or none, synced to the disk."""
-        await asyncio.to_thread(self._write, SQL[f"keys.{query}"], rows)
+        given_up = threading.Event()
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("begin immediate")
+            for query, rows in statements:
+                connection.executemany(SQL[f"keys.{query}"], [_named(row) for row in rows])
+            if given_up.is_set():  # whoever asked was told that nothing happened
+                raise KeyStoreError("given up")
+            connection.execute("commit")
+
+        try:
+            await asyncio.to_thread(self._run, work)
+        except asyncio.CancelledError:
+            given_up.set()
+            raise
 
     async def close(self) -> None:
         """Let go of the file."""
-        self._connection.close()
+        with self._one_at_a_time:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
 
-    def _fetch(self, text: str, values: Sequence[Any]) -> list[Any]:
+    def _run(self, work: Any) -> Any:
         with self._one_at_a_time:
             try:
-                return self._connection.execute(text, _named(values)).fetchall()
-            except sqlite3.Error as error:
+                connection = self._opened = self._opened or self._open()
+                try:
+                    return work(connection)
+                finally:
+                    if connection.in_transaction:
+                        connection.execute("rollback")
+            except (sqlite3.Error, OSError) as error:
                 raise KeyStoreError(str(error)) from None
 
-    def _write(self, text: str, rows: Sequence[Sequence[Any]]) -> None:
-        with self._one_at_a_time:
-            try:
-                self._connection.execute("begin immediate")
-                self._connection.executemany(text, [_named(row) for row in rows])
-                self._connection.execute("commit")
-            except sqlite3.Error as error:
-                if self._connection.in_transaction:
-                    self._connection.execute("rollback")
-                raise KeyStoreError(str(error)) from None
+    def _open(self) -> sqlite3.Connection:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600))
+        # Each statement is a transaction; those of one `write` are one.
+        connection = sqlite3.connect(
+            self._file, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+        )
+        for pragma in ("secure_delete = on", "journal_mode = truncate", "synchronous = extra"):
+            connection.execute(f"pragma {pragma}").fetchall()
+        for query in CREATE:
+            connection.execute(SQL[f"keys.{query}"])
+        return connection
 
 
 class PostgresKeys:
     """A PostgreSQL database of its own, for several hosts."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pool: Pool | None = None
+
+    async def prepare(self) -> None:
+        """Make the tables; the role may do without the right to, once they are there."""
+
+        async def work(connection: Connection) -> None:
+            if problems := await database.durability_problems(connection):
+                raise KeyStoreError("; ".join(problems))
+            if not await connection.fetchval(SQL["keys.is_ready"]):
+                for query in CREATE:
+                    await connection.execute(SQL[f"keys.{query}"])
+
+        await self._run(work)
 
     async def fetch(self, query: str, *values: Any) -> list[Any]:
         """The rows a query finds."""
-        try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
-                return await connection.fetch(SQL[f"keys.{query}"], *values)
-        except (*LOST, TimeoutError) as error:
-            raise KeyStoreError(type(error).__name__) from None
+        text = SQL[f"keys.{query}"]
+        found: list[Any] = await self._run(lambda connection: connection.fetch(text, *values))
+        return found
 
-    async def write(self, query: str, rows: Sequence[Sequence[Any]]) -> None:
-        """All or none: `executemany` is one transaction."""
-        try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
-                await connection.executemany(SQL[f"keys.{query}"], rows)
-        except (*LOST, TimeoutError) as error:
-            raise KeyStoreError(type(error).__name__) from None
+    async def write(self, *statements: Statement) -> None:
+        """All or none."""
+
+        async def work(connection: Connection) -> None:
+            async with connection.transaction():
+                for query, rows in statements:
+                    await connection.executemany(SQL[f"keys.{query}"], rows)
+
+        await self._run(work)
 
     async def close(self) -> None:
         """Let go of its connections."""
-        await self._pool.close()
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def _run(self, work: Any) -> Any:
+        try:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._url, min_size=0, max_size=POOL_MAX, timeout=BUSY_S, command_timeout=BUSY_S
+                )
+            async with asyncio.timeout(3 * BUSY_S), database.borrowed(self._pool) as connection:
+                return await work(connection)
+        except (*LOST, TimeoutError, asyncpg.PostgresError) as error:
+            raise KeyStoreError(type(error).__name__) from None
 
 
-async def open_store(url: str, data_dir: str) -> KeyStore:
-    """The key store of the settings, its table made on first use."""
-    if url in ("", "file"):
+def key_store(place: str, data_dir: str) -> KeyStore:
+    """The key store of the settings."""
+    if place in ("", "file"):
         return FileKeys(Path(data_dir) / "person_keys.db")
-    pool = await asyncpg.create_pool(
-        url, min_size=0, max_size=POOL_MAX, timeout=CONNECT_TIMEOUT_S, command_timeout=BUSY_S
-    )
-    store = PostgresKeys(pool)
-    with suppress(KeyStoreError):  # it may be down, and need not be there to redeem a card
-        await store.fetch("create")
-    return store
+    return PostgresKeys(place)
 
 
 def _named(values: Sequence[Any]) -> dict[str, Any]:

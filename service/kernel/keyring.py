@@ -5,16 +5,24 @@ a person's key seals what is personal of them. A merchant's keys are numbered; a
 under each number that was current when something of theirs was sealed.
 """
 
+import asyncio
 import hmac
 import os
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from service.kernel import sealing
-from service.kernel.keks import Keks
-from service.kernel.key_store import KeyStore, WrappedKey
+from service.kernel.keks import KekMissingError, Keks
+from service.kernel.key_store import KeyStore, KeyStoreError, Statement, WrappedKey
 
 KNOWN_MAX = 4_096
+WAITING_MAX = 3
 _BYTES = 32
+
+
+class WrongStoreError(KeyStoreError):
+    """The store is another ledger's, or a new one in the place of one that was lost."""
 
 
 class PersonKey(NamedTuple):
@@ -47,25 +55,64 @@ class PersonKey(NamedTuple):
         return self.merchant_id, self.person_id, field, str(self.key_no)
 
 
-class Keyring:
-    """All keys that are above a field. Its methods raise KeyStoreError and KekMissingError."""
+# Tells the ledger's database which store of keys is used, and answers which one it goes with.
+Claim = Callable[[bytes], Awaitable[bytes | None]]
 
-    def __init__(self, keks: Keks, store: KeyStore) -> None:
+
+class Keyring:
+    """All keys that are above a field. Its methods raise KeyStoreError and KekMissingError.
+
+    Before the first key is used, `claim` must say that this is the ledger's store: with another one
+    everybody would get new keys, and what is sealed would be lost to them.
+    """
+
+    def __init__(self, keks: Keks, store: KeyStore, claim: Claim) -> None:
         self.keks = keks
-        self.store = store
+        # Few wait for the store at once: each holds a connection of the ledger's meanwhile.
+        self.turns = asyncio.Semaphore(WAITING_MAX)
+        self._store = store
+        self._claim = claim
+        self._is_ours = False
         # A merchant's key of a number never changes; which number is the current one may.
         self._known: dict[tuple[str, int], bytes] = {}
 
     async def close(self) -> None:
         """Let go of the store, and of the keys."""
         self._known.clear()
-        await self.store.close()
+        await self._store.close()
+
+    async def check(self) -> None:
+        """Make the store ready; refuse another ledger's, and one whose keys can't be unwrapped.
+
+        Raises KekMissingError too.
+        """
+        await self._store.prepare()
+        rows = await self._fetch("wrapped_by")
+        if missing := sorted({row[2] for row in rows} - set(self.keks.by_id)):
+            raise KekMissingError(f"the key-encryption keys {', '.join(missing)} are missing")
+
+    async def _fetch(self, query: str, *values: Any) -> list[Any]:
+        await self._require_ours()
+        return await self._store.fetch(query, *values)
+
+    async def _write(self, *statements: Statement) -> None:
+        await self._require_ours()
+        await self._store.write(*statements)
+
+    async def _require_ours(self) -> None:
+        if self._is_ours:
+            return
+        await self._store.write(("put", [("", "store", 1, "", os.urandom(_BYTES))]))
+        ((*_, own),) = await self._store.fetch("of_owner", "", "store")
+        if await self._claim(own) != own:
+            raise WrongStoreError("this isn't the store of keys that the database goes with")
+        self._is_ours = True
 
     async def make(self, merchant_id: str, person_id: str) -> PersonKey:
         """A key for somebody under the merchant's current number, or the one they have there."""
         key_no, above = await self._current(merchant_id)
         wrapped = sealing.seal(above, os.urandom(_BYTES), merchant_id, person_id, str(key_no))
-        await self.store.write("put", [(merchant_id, person_id, key_no, "", wrapped)])
+        await self._write(("put", [(merchant_id, person_id, key_no, "", wrapped)]))
         made = await self.of(merchant_id, person_id, key_no)
         if made is None:
             raise ValueError(f"the key of {person_id} was destroyed as it was made")
@@ -73,32 +120,24 @@ class Keyring:
 
     async def of(self, merchant_id: str, person_id: str, key_no: int) -> PersonKey | None:
         """Somebody's key of a number; None when it was destroyed."""
-        for row in await self.store.fetch("of_owner", merchant_id, person_id):
+        for row in await self._fetch("of_owner", merchant_id, person_id):
             found = WrappedKey(*row)
             if found.key_no == key_no:
                 return self._opened(merchant_id, found, await self._above(merchant_id, key_no))
         return None
 
-    async def is_destroyed(self, merchant_id: str, person_id: str, key_no: int) -> bool:
-        """Whether somebody's key of a number is gone, and the merchant's of that number isn't.
-
-        Where both are gone it is a number that is over, and says nothing of the person.
-        """
-        if await self.of(merchant_id, person_id, key_no) is not None:
-            return False
-        rows = await self.store.fetch("of_owner", merchant_id, merchant_id)
-        return any(WrappedKey(*row).key_no == key_no for row in rows)
-
     async def between(
         self, merchant_id: str, first_id: str, last_id: str, key_no: int
     ) -> dict[str, PersonKey]:
-        """The keys of a number of everybody from one to another, by their ids."""
-        rows = await self.store.fetch("between", merchant_id, first_id, last_id, key_no)
-        if not rows:
-            return {}
-        above = await self._above(merchant_id, key_no)
-        keys = [self._opened(merchant_id, WrappedKey(*row), above) for row in rows]
-        return {key.person_id: key for key in keys}
+        """The keys of a number of everybody from one to another, by their ids; those that open."""
+        rows = await self._fetch("between", merchant_id, first_id, last_id, key_no)
+        found: dict[str, PersonKey] = {}
+        with suppress(ValueError):  # the number is over
+            above = await self._above(merchant_id, key_no)
+            for row in rows:
+                with suppress(ValueError):  # it is another's, or was changed
+                    found[row[0]] = self._opened(merchant_id, WrappedKey(*row), above)
+        return found
 
     async def make_many(
         self, merchant_id: str, person_ids: list[str], key_no: int
@@ -110,66 +149,77 @@ class Keyring:
             for each in person_ids
             for place in [(merchant_id, each, str(key_no))]
         ]
-        await self.store.write("put", rows)
+        await self._write(("put", rows))
         return await self.between(merchant_id, person_ids[0], person_ids[-1], key_no)
 
-    async def destroy(self, merchant_id: str, person_id: str) -> None:
-        """All keys of somebody, for ever: what was sealed with them opens nowhere any more."""
-        await self.store.write("destroy_owner", [(merchant_id, person_id)])
+    async def drop(self, merchant_id: str, person_id: str) -> None:
+        """The keys of somebody who didn't become known after all."""
+        await self._write(("destroy_owner", [(merchant_id, person_id)]))
+
+    async def remember(self, merchant_id: str, person_id: str) -> None:
+        """Somebody asked to be forgotten, and is kept meanwhile."""
+        await self._write(("remember", [(merchant_id, person_id, 0)]))
+
+    async def forget(self, merchant_id: str, person_id: str) -> None:
+        """All keys of somebody are destroyed, for ever: what was sealed opens nowhere any more.
+
+        That they are forgotten is remembered: a ledger that is put back doesn't know.
+        """
+        await self._write(
+            ("destroy_owner", [(merchant_id, person_id)]),
+            ("remember", [(merchant_id, person_id, 1)]),
+        )
+
+    async def forgotten(self, merchant_id: str, after: str) -> list[tuple[str, bool]]:
+        """Some of who asked to be forgotten, after an id, each with whether they are."""
+        rows = await self._fetch("forgotten", merchant_id, after)
+        return [(row[0], bool(row[1])) for row in rows]
 
     async def destroy_older(self, merchant_id: str, key_no: int) -> None:
         """All keys of a merchant and its people below a number, for ever."""
-        await self.store.write("destroy_older", [(merchant_id, key_no)])
+        await self._write(("destroy_older", [(merchant_id, key_no)]))
 
-    async def begin(self, merchant_id: str) -> int:
-        """A new number: from now on what is personal is sealed under it. Returns it."""
+    async def begin(self, merchant_id: str, used_no: int) -> int:
+        """A new number: from now on what is personal is sealed under it. Returns it.
+
+        `used_no` is the highest that something in the ledger is sealed under: a store that was put
+        back may not know of it.
+        """
         key_no, _ = await self._current(merchant_id)
-        await self._put(merchant_id, key_no + 1)
-        return key_no + 1
+        await self._put(merchant_id, max(key_no, used_no) + 1)
+        return max(key_no, used_no) + 1
 
     async def rewrap(self) -> int:
         """Wrap by the current key-encryption key what others wrapped. Returns how many keys."""
-        rows = await self.store.fetch("wrapped_by")
+        rows = await self._fetch("wrapped_by")
         stale = [row for row in rows if row[2] != self.keks.current]
         for merchant_id, key_no, _ in stale:
             key = await self._above(merchant_id, key_no)
             wrapped = self.keks.wrap(key, merchant_id, str(key_no))
-            await self.store.write(
-                "rewrap", [(merchant_id, merchant_id, key_no, self.keks.current, wrapped)]
-            )
+            row = (merchant_id, merchant_id, key_no, self.keks.current, wrapped)
+            await self._write(("rewrap", [row]))
         return len(stale)
-
-    async def store_id(self) -> bytes:
-        """Which store this is; made with it."""
-        await self.store.write("put", [("", "store", 1, "", os.urandom(_BYTES))])
-        (row,) = await self.store.fetch("of_owner", "", "store")
-        return WrappedKey(*row).wrapped
-
-    async def missing(self) -> list[str]:
-        """The ids of key-encryption keys that keys in the store are wrapped by and aren't here."""
-        rows = await self.store.fetch("wrapped_by")
-        return sorted({row[2] for row in rows} - set(self.keks.by_id))
 
     async def _current(self, merchant_id: str) -> tuple[int, bytes]:
         """The merchant's newest number with its key, made on first use."""
-        rows = await self.store.fetch("of_owner", merchant_id, merchant_id)
+        rows = await self._fetch("of_owner", merchant_id, merchant_id)
         if not rows:
             await self._put(merchant_id, 1)
-            rows = await self.store.fetch("of_owner", merchant_id, merchant_id)
+            rows = await self._fetch("of_owner", merchant_id, merchant_id)
         key_no = WrappedKey(*rows[0]).key_no
         return key_no, await self._above(merchant_id, key_no)
 
     async def _put(self, merchant_id: str, key_no: int) -> None:
         wrapped = self.keks.wrap(os.urandom(_BYTES), merchant_id, str(key_no))
         row = (merchant_id, merchant_id, key_no, self.keks.current, wrapped)
-        await self.store.write("put", [row])
+        await self._write(("put", [row]))
 
     async def _above(self, merchant_id: str, key_no: int) -> bytes:
         """The merchant's key of a number. Raises ValueError when it was destroyed."""
         known = self._known.get((merchant_id, key_no))
         if known is not None:
             return known
-        for row in await self.store.fetch("of_owner", merchant_id, merchant_id):
+        for row in await self._fetch("of_owner", merchant_id, merchant_id):
             found = WrappedKey(*row)
             if found.key_no == key_no:
                 place = (merchant_id, str(key_no))

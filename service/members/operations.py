@@ -28,6 +28,7 @@ from schemas.problems import Reason
 from service.audit import operations as audit
 from service.kernel import tokens
 from service.kernel.ids import new_id
+from service.kernel.keyring import PersonKey
 from service.kernel.paging import decode_cursor
 from service.kernel.paging import page as page_of
 from service.kernel.problems import (
@@ -92,20 +93,44 @@ async def create(call: Call, body: MemberCreate) -> Answer:
     given = [body.external_id, body.phone]
     wrong = [] if any(given) else [because(AT_LEAST_ONE, allowed=[*HANDLES])]
     known = _known(call, body.external_id, body.phone, wrong)
-    name, member_id = personal.checked_name(body.full_name), new_id("mbr")
+    name = personal.checked_name(body.full_name)
     async with writing(call) as tenant:
         if any((await _holders(tenant, known)).values()):
             return json_answer(200, await _existing(tenant, known))
-        # A key is made only for who has something to seal, and before their row: it is elsewhere.
-        key = await personal.new_key(call, member_id) if known.phone or name else None
-        made = await store.insert(tenant, member_id, known, personal.sealed(key, known.phone, name))
-        if made is not None:
-            after = key and personal.committed(key, phone=known.phone, full_name=name)
-            await audit.record(call, tenant, "member.created", made.id, after=after or None)
-            return json_answer(201, made)
-        if key is not None:  # somebody was a moment earlier
+        if not known.phone and not name:
+            made = await _made(call, tenant, new_id("mbr"), known, None, name)
+            return json_answer(201 if made else 200, made or await _existing(tenant, known))
+    return await _create_sealed(call, known, name)
+
+
+async def _create_sealed(call: Call, known: Known, name: str | None) -> Answer:
+    """Somebody of whom something is sealed: their key is made before their row, elsewhere."""
+    member_id = new_id("mbr")
+    async with personal.turn(call):
+        key = await personal.new_key(call, member_id)
+        async with writing(call) as tenant:
+            made = await _made(call, tenant, member_id, known, key, name)
+            existing = made or await _existing(tenant, known)
+        if made is None:  # somebody was a moment earlier
             await personal.drop_key(call, member_id)
-        return json_answer(200, await _existing(tenant, known))
+    return json_answer(201 if made else 200, existing)
+
+
+async def _made(
+    call: Call,
+    tenant: Reading,
+    member_id: str,
+    known: Known,
+    key: PersonKey | None,
+    name: str | None,
+) -> Member | None:
+    """The new member; None when somebody is known by this since a moment ago."""
+    sealed = personal.sealed(key, known.phone, name)
+    made = await store.insert(tenant, member_id, known, sealed)
+    if made is not None:
+        after = key and personal.committed(key, phone=known.phone, full_name=name)
+        await audit.record(call, tenant, "member.created", made.id, after=after or None)
+    return made
 
 
 async def browse(call: Call, _: None) -> Answer:
@@ -139,7 +164,7 @@ async def change_phone(call: Call, body: PhoneChange) -> Answer:
     """Another phone, unless somebody changed it meanwhile or another member has it."""
     member_id, known = object_id(call, "member_id", "mbr"), _known(call, None, body.phone)
     try:
-        async with writing(call) as tenant:
+        async with personal.turn(call), writing(call) as tenant:
             held = await personal.active_member(tenant, member_id)
             if held.version != body.version or await _has_phone(tenant, member_id, known):
                 return json_answer(200, await _unchanged(tenant, member_id, known))

@@ -4,10 +4,8 @@ from msgspec import Struct
 
 from service.kernel import database
 from service.kernel.keyring import Keyring, PersonKey
-from service.kernel.problems import ProblemError
 from service.kernel.sql import SQL
 from service.ledger.invariants import Breach
-from service.personal.operations import opened
 from service.rules.persons import phone_index
 
 BATCH = 1_000
@@ -28,17 +26,15 @@ async def breaches(
     found: list[Breach] = []
     after = ""
     while rows := await _rows(connection, merchant_id, after):
+        first, after = rows[0].member_id, rows[-1].member_id
         keys = {
-            key_no: await keyring.between(
-                merchant_id, rows[0].member_id, rows[-1].member_id, key_no
-            )
+            key_no: await keyring.between(merchant_id, first, after, key_no)
             for key_no in {row.key_no for row in rows}
         }
         for row in rows:
-            wrong = _wrong(row, keys[row.key_no].get(row.member_id), index_key, merchant_id)
+            wrong = _wrong(row, keys[row.key_no].get(row.member_id), index_key)
             if wrong:
                 found.append(Breach("INV-D16", merchant_id, row.member_id, wrong))
-        after = rows[-1].member_id
     return found
 
 
@@ -48,16 +44,17 @@ async def _rows(connection: database.Connection, merchant_id: str, after: str) -
         return await database.many(connection, "personal.readable", _Row, merchant_id, after, BATCH)
 
 
-def _wrong(row: _Row, key: PersonKey | None, index_key: bytes, merchant_id: str) -> str | None:
+def _wrong(row: _Row, key: PersonKey | None, index_key: bytes) -> str | None:
     if key is None:
-        return "its key is destroyed: `python -m service forget` finishes that"
+        return "its key is gone: `python -m service forget` if they were erased before a restore"
     try:
-        opened(key, "full_name", row.name_sealed)
-        phone = opened(key, "phone", row.phone_sealed)
-    except ProblemError:
+        phone = None if row.phone_sealed is None else key.unseal("phone", row.phone_sealed)
+        if row.name_sealed is not None:
+            key.unseal("full_name", row.name_sealed)
+    except ValueError:
         return "what is sealed doesn't open: it is another's, or was changed"
     if phone is None or row.phone_index is None:
         return None
-    if phone_index(index_key, merchant_id, phone) != row.phone_index:
+    if phone_index(index_key, key.merchant_id, phone) != row.phone_index:
         return "the index isn't that of the phone"
     return None

@@ -1,4 +1,8 @@
-"""Forgetting people: at their wish, once they need not be kept, and again after a restore."""
+"""Forgetting people: at their wish, once they need not be kept, and again after a restore.
+
+Who is forgotten is written down twice: in the ledger, and in the store of keys. Each may be put
+back to before, and learns it from the other then.
+"""
 
 from msgspec import Struct
 
@@ -11,23 +15,19 @@ from service.ledger.terms import Merchant
 from service.personal import rules, store
 from service.personal.rules import Kept
 
-BATCH = 500
-
 
 class Forgotten(Struct):
-    """What a run did: who was erased as their time is over, and who because their key is gone."""
+    """What a run did: who was erased as their time is over, and who as they were before."""
 
     due: int = 0
-    without_key: int = 0
+    again: int = 0
 
 
-async def forget(
-    keyring: Keyring, tenant: Reading, member_id: str, actor_id: str
-) -> Kept | list[str]:
-    """Erase somebody, or restrict them while they are kept; or the cards whose value is theirs.
+async def settle(tenant: Reading, member_id: str, actor_id: str) -> Kept | list[str]:
+    """Take from the ledger what is known of somebody, or restrict them while they are kept.
 
-    Their key is destroyed before the row says so: where the transaction fails after that, they are
-    unreadable, and asking again finishes it.
+    The cards whose value is theirs, where there are such: then nothing was changed. Their key is
+    the caller's to destroy, when all else is done.
     """
     ties = await store.ties(tenant, member_id)
     if ties.cards_with_value:
@@ -35,65 +35,77 @@ async def forget(
     kept = rules.kept(tenant.now, tenant.merchant.time_zone, ties)
     await store.let_go(tenant, member_id, actor_id)
     if kept.reasons:
-        await store.restrict(tenant, member_id, kept.until)
+        await store.restrict(tenant, member_id)
     else:
-        await keyring.destroy(tenant.merchant.merchant_id, member_id)
         await store.erase(tenant, member_id)
     return kept
 
 
-async def forget_due(keyring: Keyring, pool: database.Pool, merchant_id: str) -> Forgotten:
-    """Erase all of a merchant's members whose time is over, and those whose key is destroyed.
-
-    A backup that is restored knows people again who were erased since; it can't read them, and
-    after this it doesn't know them either.
-    """
-    done = Forgotten()
-    for query in ("restricted", "numbered"):
-        after = ""
-        while ids := await _ids(pool, merchant_id, query, after):
-            after = ids[-1]
-            for member_id in ids:
-                await _forget_one(keyring, pool, merchant_id, member_id, done)
-    return done
-
-
 async def forget_all(keyring: Keyring, pool: database.Pool, merchant_ids: list[str]) -> Forgotten:
-    """The same of several merchants."""
+    """Erase all whose time is over, and all who were erased before a restore."""
     done = Forgotten()
     for merchant_id in merchant_ids:
-        one = await forget_due(keyring, pool, merchant_id)
-        done.due += one.due
-        done.without_key += one.without_key
+        await _as_the_store_says(keyring, pool, merchant_id, done)
+        for member_id in await _of_status(pool, merchant_id, "erased"):
+            await keyring.forget(merchant_id, member_id)
+        for member_id in await _of_status(pool, merchant_id, "restricted"):
+            done.due += await _forget(keyring, pool, merchant_id, member_id)
     return done
 
 
-async def _ids(pool: database.Pool, merchant_id: str, query: str, after: str) -> list[str]:
-    async with database.tenant(pool, merchant_id) as connection:
-        rows = await connection.fetch(SQL[f"personal.{query}"], merchant_id, after, BATCH)
-        return [str(row[0]) for row in rows]
-
-
-async def _forget_one(
-    keyring: Keyring, pool: database.Pool, merchant_id: str, member_id: str, done: Forgotten
+async def _as_the_store_says(
+    keyring: Keyring, pool: database.Pool, merchant_id: str, done: Forgotten
 ) -> None:
+    """A ledger that was put back knows people again who were erased, or restricted, since."""
+    after = ""
+    while found := await keyring.forgotten(merchant_id, after):
+        after = found[-1][0]
+        for member_id, is_erased in found:
+            if is_erased:
+                done.again += await _erase_again(pool, merchant_id, member_id)
+            else:
+                await _forget(keyring, pool, merchant_id, member_id)
+
+
+async def _of_status(pool: database.Pool, merchant_id: str, status: str) -> list[str]:
+    found: list[str] = []
     async with database.tenant(pool, merchant_id) as connection:
-        merchant = await database.one(connection, "tenant.merchant", Merchant, merchant_id)
-        assert merchant is not None
-        tenant = Reading(connection, merchant)
+        while rows := await connection.fetch(
+            SQL["personal.of_status"], merchant_id, status, found[-1] if found else ""
+        ):
+            found += [row["member_id"] for row in rows]
+    return found
+
+
+async def _erase_again(pool: database.Pool, merchant_id: str, member_id: str) -> bool:
+    """Whether the ledger knew somebody whose key is destroyed."""
+    async with database.tenant(pool, merchant_id) as connection:
+        tenant = await _tenant(connection, merchant_id)
         held = await store.held(tenant, member_id)
         if held is None or held.status == "erased":
-            return
-        if held.key_no is not None and await keyring.is_destroyed(
-            merchant_id, member_id, held.key_no
-        ):
-            await store.erase(tenant, member_id)
-            done.without_key += 1
-        elif held.status == "restricted":
-            kept = await forget(keyring, tenant, member_id, audit.account())
-            if not isinstance(kept, Kept) or kept.reasons:
-                return
-            done.due += 1
-        else:
-            return
+            return False
+        await store.let_go(tenant, member_id, audit.account())
+        await store.erase(tenant, member_id)
         await audit.record_operator(connection, merchant_id, "member.erased", member_id)
+    return True
+
+
+async def _forget(keyring: Keyring, pool: database.Pool, merchant_id: str, member_id: str) -> bool:
+    """Whether somebody who asked for it is erased by this."""
+    async with database.tenant(pool, merchant_id) as connection:
+        tenant = await _tenant(connection, merchant_id)
+        held = await store.held(tenant, member_id)
+        if held is None or held.status == "erased":
+            return False
+        kept = await settle(tenant, member_id, audit.account())
+        if not isinstance(kept, Kept) or kept.reasons:
+            return False
+        await audit.record_operator(connection, merchant_id, "member.erased", member_id)
+        await keyring.forget(merchant_id, member_id)
+    return True
+
+
+async def _tenant(connection: database.Connection, merchant_id: str) -> Reading:
+    merchant = await database.one(connection, "tenant.merchant", Merchant, merchant_id)
+    assert merchant is not None
+    return Reading(connection, merchant)

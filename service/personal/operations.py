@@ -4,8 +4,8 @@ Only here is anything sealed or opened. Whoever looks is written down first, and
 looks is limited; what is destroyed is destroyed before the transaction that says so commits.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from msgspec import Struct
 
@@ -91,30 +91,33 @@ class SealedFields(Struct, frozen=True):
 
 
 async def change_name(call: Call, body: NameChange) -> Answer:
-    """Another name, unless somebody changed the member meanwhile."""
+    """Another name, unless somebody changed the member meanwhile; the one they have stays."""
     member_id, name = object_id(call, "member_id", "mbr"), checked_name(body.full_name)
-    async with writing(call) as tenant:
+    async with turn(call), writing(call) as tenant:
         held = await active_member(tenant, member_id)
-        if held.version != body.version:
-            raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_CHANGED)])
         key = await key_of(call, held)
-        new = sealed(key, None, name)
-        await store.set_name(tenant, member_id, new.name_sealed, new.masked_name, new.key_no)
-        before = committed(key, full_name=opened(key, "full_name", held.name_sealed))
-        after = committed(key, full_name=name)
-        await audit.record(
-            call, tenant, "member.name_changed", member_id, before=before, after=after
-        )
+        known = opened(key, "full_name", held.name_sealed)
+        if known != name:
+            if held.version != body.version:
+                raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_CHANGED)])
+            new = sealed(key, None, name)
+            await store.set_name(tenant, member_id, new.name_sealed, new.masked_name, new.key_no)
+            before, after = committed(key, full_name=known), committed(key, full_name=name)
+            await audit.record(
+                call, tenant, "member.name_changed", member_id, before=before, after=after
+            )
         return json_answer(200, (await _held(tenant, member_id)).shown())
 
 
 async def unmask(call: Call, body: Unmask) -> Answer:
     """What is known of somebody, to whoever says what for, and not too often."""
     member_id = object_id(call, "member_id", "mbr")
-    async with writing(call, also_suspended=True) as tenant:
+    async with turn(call), writing(call, also_suspended=True) as tenant:
         held = _not_erased(await _held(tenant, member_id))
         if held.status == "restricted" and body.purpose not in rules.PURPOSES_OF_RESTRICTED:
             raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_RESTRICTED)])
+        # Had before anything is written down: then others of the merchant would wait for it, too.
+        key = await own_key(call, held)
         await audit.record(
             call,
             tenant,
@@ -124,40 +127,45 @@ async def unmask(call: Call, body: Unmask) -> Answer:
             after={"fields": sorted(set(body.fields))},
         )
         await _require_not_too_often(call, tenant)
-        known = await known_of(call.state.keyring, tenant, held)
-    shown = {name: known.get(name) if name in body.fields else None for name in known}
+        known = known_of(call.state.door_keys.phone, held, key)
+    shown = {name: known[name] if name in body.fields else None for name in known}
     return json_answer(200, Unmasked(member_id, **shown))
 
 
 async def copy(call: Call, body: SubjectAccess) -> Answer:
     """All that is known of somebody, for themselves."""
     member_id = object_id(call, "member_id", "mbr")
-    async with writing(call, also_suspended=True) as tenant:
+    async with turn(call), writing(call, also_suspended=True) as tenant:
         held = _not_erased(await _held(tenant, member_id))
+        key = await own_key(call, held)
+        bindings = await store.bindings(tenant, member_id)
         told = await store.disclosures(tenant, member_id)
         await audit.record(call, tenant, "member.subject_access", member_id, reason=body.note)
         await _require_not_too_often(call, tenant)
-        known = await known_of(call.state.keyring, tenant, held)
-        bindings = await store.bindings(tenant, member_id)
+        known = known_of(call.state.door_keys.phone, held, key)
     return json_answer(
         200, SubjectCopy(held.shown(), known["full_name"], known["phone"], bindings, told)
     )
 
 
 async def erase(call: Call, body: Erase) -> Answer:
-    """Nothing more is known of somebody; or it is only stored, while the law wants it kept."""
+    """Nothing more is known of somebody; or it is only stored, while the law wants it kept.
+
+    Their key is destroyed last, before the transaction commits: where it doesn't after all, they
+    are unreadable, and asking again finishes it.
+    """
     member_id = object_id(call, "member_id", "mbr")
-    async with writing(call, also_suspended=True) as tenant:
-        held = await _held(tenant, member_id)
-        kept = Kept([], None)
+    async with turn(call), writing(call, also_suspended=True) as tenant:
+        held, kept = await _held(tenant, member_id), Kept([], None)
+        if held.status == "active" and held.version != body.version:
+            raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_CHANGED)])
         if held.status != "erased":
-            if held.status == "active" and held.version != body.version:
-                raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_CHANGED)])
-            kept = await _forgotten(call, tenant, held)
+            kept = await _settled(call, tenant, member_id)
             action: Action = "member.restricted" if kept.reasons else "member.erased"
-            after = {"kept_for": kept.reasons}
             if held.status == "active" or not kept.reasons:
+                after = {"kept_for": kept.reasons}
                 await audit.record(call, tenant, action, member_id, reason=body.note, after=after)
+            await _tell_store(call, member_id, is_erased=not kept.reasons)
         member = (await _held(tenant, member_id)).shown()
     return json_answer(200, Erasure(member, kept.reasons, kept.until))
 
@@ -220,21 +228,28 @@ async def active_member(tenant: Reading, member_id: str) -> Held:
     return held
 
 
+@asynccontextmanager
+async def turn(call: Call) -> AsyncIterator[None]:
+    """Few ask for keys at once: each holds a connection, and the store may be slow."""
+    async with call.state.keyring.turns:
+        yield
+
+
 async def key_of(call: Call, held: Held) -> PersonKey:
-    """The key that seals what is personal of a member, made if there is none yet. Raises 503."""
-    keyring: Keyring = call.state.keyring
-    merchant_id = call.credential.merchant_id
-    with _within_reach():
-        if held.key_no is None:
-            return await keyring.make(merchant_id, held.member_id)
-        key = await keyring.of(merchant_id, held.member_id, held.key_no)
-    if key is None:
-        raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_ERASED)])
-    return key
+    """The key that seals what is personal of a member, made if there is none yet.
+
+    Raises 409 where it is gone, and 503.
+    """
+    return await new_key(call, held.member_id) if held.key_no is None else await _kept(call, held)
+
+
+async def own_key(call: Call, held: Held) -> PersonKey | None:
+    """The key of a member; None: nothing of theirs is sealed. Raises 409 and 503."""
+    return None if held.key_no is None else await _kept(call, held)
 
 
 async def new_key(call: Call, member_id: str) -> PersonKey:
-    """A key for somebody who is about to be known. Raises 503."""
+    """A key for somebody of whom nothing is sealed yet. Raises 503."""
     with _within_reach():
         made: PersonKey = await call.state.keyring.make(call.credential.merchant_id, member_id)
     return made
@@ -243,7 +258,7 @@ async def new_key(call: Call, member_id: str) -> PersonKey:
 async def drop_key(call: Call, member_id: str) -> None:
     """Somebody didn't become known after all."""
     with _within_reach():
-        await call.state.keyring.destroy(call.credential.merchant_id, member_id)
+        await call.state.keyring.drop(call.credential.merchant_id, member_id)
 
 
 def sealed(key: PersonKey | None, phone: str | None, name: str | None = None) -> SealedFields:
@@ -271,18 +286,18 @@ def opened(key: PersonKey, field: str, sealed: bytes | None) -> str | None:
         raise ProblemError(PERSON_REFUSED, reasons=[because(UNREADABLE)]) from None
 
 
-async def known_of(keyring: Keyring, tenant: Reading, held: Held) -> dict[str, str | None]:
-    """What is sealed of a member. Raises 409 where the key was destroyed, and 503."""
-    if held.key_no is None:
-        return {"full_name": None, "phone": None}
-    with _within_reach():
-        key = await keyring.of(tenant.merchant.merchant_id, held.member_id, held.key_no)
+def known_of(index_key: bytes, held: Held, key: PersonKey | None) -> dict[str, str | None]:
+    """What is sealed of a member. Raises 409 where it doesn't open.
+
+    A phone whose index isn't theirs any more was changed by a version that seals none.
+    """
     if key is None:
-        raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_ERASED)])
-    return {
-        "full_name": opened(key, "full_name", held.name_sealed),
-        "phone": opened(key, "phone", held.phone_sealed),
-    }
+        return {"full_name": None, "phone": None}
+    phone = opened(key, "phone", held.phone_sealed)
+    if phone is not None and held.phone_index is not None:
+        own_index = persons.phone_index(index_key, key.merchant_id, phone)
+        phone = phone if own_index == held.phone_index else None
+    return {"full_name": opened(key, "full_name", held.name_sealed), "phone": phone}
 
 
 @contextmanager
@@ -292,7 +307,7 @@ def _within_reach() -> Iterator[None]:
         yield
     except (KeyStoreError, KekMissingError):
         raise ProblemError(
-            UNAVAILABLE, "The keys of what is personal can't be reached; nothing was changed."
+            UNAVAILABLE, "The keys of what is personal can't be had now; ask again."
         ) from None
     except ValueError:
         raise ProblemError(PERSON_REFUSED, reasons=[because(UNREADABLE)]) from None
@@ -319,12 +334,27 @@ async def _require_not_too_often(call: Call, tenant: Reading) -> None:
         raise ProblemError(UNMASKED_TOO_OFTEN, headers={"Retry-After": str(int(UNMASKED_WITHIN_S))})
 
 
-async def _forgotten(call: Call, tenant: Reading, held: Held) -> Kept:
-    """Raise 409 while they have something here, and 503."""
-    with _within_reach():
-        kept = await forgetting.forget(
-            call.state.keyring, tenant, held.member_id, call.credential.actor_id
-        )
+async def _settled(call: Call, tenant: Reading, member_id: str) -> Kept:
+    """Raise 409 while they have something here."""
+    kept = await forgetting.settle(tenant, member_id, call.credential.actor_id)
     if isinstance(kept, Kept):
         return kept
     raise ProblemError(PERSON_REFUSED, reasons=[because(CARDS_HAVE_VALUE, allowed=kept)])
+
+
+async def _tell_store(call: Call, member_id: str, *, is_erased: bool) -> None:
+    """The store of keys forgets, or remembers who asked for it. Raises 503."""
+    keyring, merchant_id = call.state.keyring, call.credential.merchant_id
+    with _within_reach():
+        await (keyring.forget if is_erased else keyring.remember)(merchant_id, member_id)
+
+
+async def _kept(call: Call, held: Held) -> PersonKey:
+    """The key that a member has. Raises 409 where it is gone, and 503."""
+    keyring: Keyring = call.state.keyring
+    assert held.key_no is not None
+    with _within_reach():
+        key = await keyring.of(call.credential.merchant_id, held.member_id, held.key_no)
+    if key is None:
+        raise ProblemError(PERSON_REFUSED, reasons=[because(UNREADABLE)])
+    return key

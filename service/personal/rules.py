@@ -22,6 +22,7 @@ class Ties(Struct, frozen=True):
     """What of a member others have to do with."""
 
     cards_with_value: list[str]
+    has_named_card: bool
     registered_at: datetime | None
     is_held: bool
 
@@ -34,13 +35,16 @@ class Kept(NamedTuple):
 
 
 def kept(now: datetime, time_zone: str, ties: Ties) -> Kept:
-    """Whether what is known of somebody who wants it erased is kept. A hold has no end yet."""
+    """Whether what is known of somebody who wants it erased is kept. A hold has no end yet,
+    nor has a card in their name that is still theirs.
+    """
     reasons: list[KeptFor] = []
     until = None
     if ties.registered_at is not None:
         until, _ = expiry(ties.registered_at, REGISTRATION_KEPT, time_zone)
-    if until is not None and until > now:
+    if ties.has_named_card or (until is not None and until > now):
         reasons.append("registration")
     if ties.is_held:
         reasons.append("legal_hold")
-    return Kept(reasons, until if reasons == ["registration"] else None)
+    is_known = reasons == ["registration"] and not ties.has_named_card
+    return Kept(reasons, until if is_known else None)

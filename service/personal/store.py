@@ -20,13 +20,13 @@ class Held(Struct, frozen=True):
     member_id: str
     external_id: str | None
     status: MemberStatus
+    phone_index: bytes | None
     masked_phone: str | None
     masked_name: str | None
     phone_sealed: bytes | None
     name_sealed: bytes | None
     key_no: int | None
     version: int
-    erase_at: datetime | None
     created_at: datetime
 
     def shown(self) -> Member:
@@ -97,8 +97,9 @@ async def disclosures(tenant: Reading, member_id: str) -> list[Disclosure]:
 
 
 async def ties(tenant: Reading, member_id: str) -> Ties:
-    """What keeps their data."""
+    """What keeps their data; nothing moves on their cards until the transaction ends."""
     merchant_id = tenant.merchant.merchant_id
+    await _execute(tenant, "hold_cards", member_id)
     found = await database.one(tenant.connection, "personal.ties", Ties, merchant_id, member_id)
     assert found is not None
     return found
@@ -109,10 +110,9 @@ async def let_go(tenant: Reading, member_id: str, actor_id: str) -> None:
     await _execute(tenant, "let_go", member_id, tenant.now, actor_id)
 
 
-async def restrict(tenant: Reading, member_id: str, erase_at: datetime | None) -> None:
+async def restrict(tenant: Reading, member_id: str) -> None:
     """Stored, and no more than that."""
-    await _execute(tenant, "restrict", member_id, erase_at)
-    await _execute(tenant, "restrict_until", member_id, erase_at)
+    await _execute(tenant, "restrict", member_id)
 
 
 async def erase(tenant: Reading, member_id: str) -> None:

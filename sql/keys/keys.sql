@@ -1,9 +1,10 @@
--- The key store: keys of merchants and of people, each wrapped by the one above it (decision 0025). It is a database of its
--- own, PostgreSQL or a file of SQLite, and is kept apart from the ledger's backups; what is written here both understand.
+-- The key store: keys of merchants and of people, each wrapped by the one above it, and who was forgotten (decision 0025).
+-- It is a database of its own, PostgreSQL or a file of SQLite, and is kept apart from the ledger's backups; what is written
+-- here both understand.
 
--- name: create
--- The one table. `owner_id` is the merchant's own id, or that of one of its people; `wrapped_by` names the key outside
--- the databases that wraps a merchant's key, and is empty for a person's, which the merchant's key of the same number wraps.
+-- name: create_keys
+-- `owner_id` is the merchant's own id, or that of one of its people; `wrapped_by` names the key outside the databases that
+-- wraps a merchant's key, and is empty for a person's, which the merchant's key of the same number wraps.
 create table if not exists wrapped_key (
   merchant_id text not null,
   owner_id    text not null,
@@ -12,6 +13,19 @@ create table if not exists wrapped_key (
   wrapped     bytea not null,
   primary key (merchant_id, owner_id, key_no)
 );
+
+-- name: create_forgotten
+-- Who asked to be forgotten, and whether they are: a ledger that is put back from a backup doesn't know.
+create table if not exists forgotten (
+  merchant_id text not null,
+  person_id   text not null,
+  is_erased   integer not null,
+  primary key (merchant_id, person_id)
+);
+
+-- name: is_ready
+-- Whether the tables are there; of PostgreSQL alone.
+select to_regclass('forgotten') is not null;
 
 -- name: put
 -- A new key; whoever came first stays.
@@ -43,3 +57,12 @@ delete from wrapped_key where merchant_id = $1 and owner_id = $2;
 -- name: destroy_older
 -- The keys of a merchant and its people below a number, for ever.
 delete from wrapped_key where merchant_id = $1 and key_no < $2;
+
+-- name: remember
+-- Somebody asked to be forgotten ($3 = 0), or is ($3 = 1), which stays so.
+insert into forgotten (merchant_id, person_id, is_erased) values ($1, $2, $3)
+on conflict (merchant_id, person_id) do update set is_erased = $3 where forgotten.is_erased < $3;
+
+-- name: forgotten
+-- Who asked to be forgotten, after an id.
+select person_id, is_erased from forgotten where merchant_id = $1 and person_id > $2 order by person_id limit 500;

@@ -11,7 +11,6 @@ alter table member
   add column name_sealed  bytea,
   -- Under which number the key is that sealed these.
   add column key_no       integer,
-  add column erase_at     timestamptz,
   -- Another one of that name takes its place, and asks of an active member what this one did.
   -- squawk-ignore ban-drop-constraint
   drop constraint member_is_known,
@@ -19,9 +18,10 @@ alter table member
   add constraint member_is_known check (status <> 'active' or external_id is not null or phone_index is not null) not valid,
   add constraint member_sealed check (key_no is not null or (phone_sealed is null and name_sealed is null)) not valid,
   add constraint member_restricted check (
-    status = 'active' or (phone_index is null and masked_phone is null and masked_name is null)) not valid,
+    status = 'active'
+    or (external_id is null and phone_index is null and masked_phone is null and masked_name is null)) not valid,
   add constraint member_erased check (
-    status <> 'erased' or (external_id is null and phone_sealed is null and name_sealed is null)) not valid;
+    status <> 'erased' or (phone_sealed is null and name_sealed is null)) not valid;
 
 -- Why what is known of somebody is kept, whatever they ask for.
 create table legal_hold (
@@ -45,7 +45,7 @@ create policy tenant on legal_hold using (merchant_id = current_setting('kafang.
 
 grant select, insert on legal_hold to kafang_app;
 grant update (released_by, released_at) on legal_hold to kafang_app;
-grant update (external_id, status, masked_name, phone_sealed, name_sealed, key_no, erase_at) on member to kafang_app;
+grant update (external_id, status, masked_name, phone_sealed, name_sealed  , key_no) on member to kafang_app;
 
 -- Which store has the keys: with another one everybody would look erased.
 alter table installation add column key_store_id bytea;

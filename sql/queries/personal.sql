@@ -2,7 +2,7 @@
 
 -- name: held
 -- A member with what is sealed of them; nobody changes them until the transaction ends.
-select member_id, external_id, status, masked_phone, masked_name, phone_sealed, name_sealed, key_no, version, erase_at,
+select member_id, external_id, status, phone_index, masked_phone, masked_name, phone_sealed, name_sealed, key_no, version,
   created_at
 from member where merchant_id = $1 and member_id = $2
 for no key update;
@@ -29,16 +29,19 @@ from card_binding where merchant_id = $1 and member_id = $2
 order by bound_at, card_id, binding_no;
 
 -- name: disclosures
--- Who looked at what is personal of a member, and why.
-select recorded_at as at, actor_kind as by, action, reason
-from audit_entry where merchant_id = $1 and object_id = $2 and action in ('member.unmasked', 'member.subject_access')
+-- When somebody looked at what is personal of a member, and what for; what the law may want kept from them isn't told.
+select recorded_at as at, actor_kind as by, split_part(reason, ':', 1) as purpose
+from audit_entry where merchant_id = $1 and object_id = $2 and action = 'member.unmasked' and reason !~ '^(legal_duty|dispute):'
 order by audit_entry_id;
 
 -- name: ties
--- What keeps a member's data: cards of theirs with value on them, the last use of a card that was in their name, holds.
+-- What keeps a member's data: cards of theirs with value on them, cards in their name that aren't over, the last use of a
+-- card that was in their name, holds.
 select
   coalesce(array_agg(c.card_id order by c.card_id)
     filter (where b.unbound_at is null and c.principal + c.bonus > 0), '{}') as cards_with_value,
+  coalesce(bool_or(b.unbound_at is null and v.rules ->> 'holder' = 'named'
+    and c.status not in ('closed', 'destroyed')), false) as has_named_card,
   max(c.last_operation_at) filter (where v.rules ->> 'holder' = 'named') as registered_at,
   exists (
     select from legal_hold h where h.merchant_id = $1 and h.member_id = $2 and h.released_at is null) as is_held
@@ -47,6 +50,12 @@ join card c on c.merchant_id = b.merchant_id and c.card_id = b.card_id
 join template_version v on v.merchant_id = c.merchant_id and v.template_id = c.template_id
   and v.version = c.template_version
 where b.merchant_id = $1 and b.member_id = $2;
+
+-- name: hold_cards
+-- Nothing moves on a member's cards until the transaction ends.
+select c.card_id from card c
+join card_binding b on b.merchant_id = c.merchant_id and b.card_id = c.card_id and b.unbound_at is null
+where b.merchant_id = $1 and b.member_id = $2 order by c.card_id for no key update of c;
 
 -- name: let_go
 -- The cards that aren't in a member's name are nobody's.
@@ -58,19 +67,15 @@ where b.merchant_id = $1 and b.member_id = $2 and b.unbound_at is null
   and v.rules ->> 'holder' <> 'named';
 
 -- name: restrict
--- Stored, and no more than that: found by nothing but their id, and their tokens are over.
-update member set status = 'restricted', phone_index = null, masked_phone = null, masked_name = null, erase_at = $3,
+-- Stored, and no more than that: found by nothing but our own id, and their tokens are over.
+update member set status = 'restricted', external_id = null, phone_index = null, masked_phone = null, masked_name = null,
   token_generation = token_generation + 1, version = version + 1
 where merchant_id = $1 and member_id = $2 and status = 'active';
-
--- name: restrict_until
--- Until when what is known is kept, as it is known now; no end while null.
-update member set erase_at = $3 where merchant_id = $1 and member_id = $2 and status = 'restricted';
 
 -- name: erase
 -- Nothing is left but the id, which the ledger knows.
 update member set status = 'erased', external_id = null, phone_index = null, masked_phone = null, masked_name = null,
-  phone_sealed = null, name_sealed = null, key_no = null, erase_at = null, token_generation = token_generation + 1,
+  phone_sealed = null, name_sealed = null, key_no = null, token_generation = token_generation + 1,
   version = version + 1
 where merchant_id = $1 and member_id = $2 and status <> 'erased';
 
@@ -95,15 +100,10 @@ order by legal_hold_id desc limit $4;
 update legal_hold set released_by = $4, released_at = $5
 where merchant_id = $1 and member_id = $2 and legal_hold_id = $3 and released_at is null;
 
--- name: restricted
--- Who waits to be erased, after an id.
+-- name: of_status
+-- Who is restricted, or erased, after an id.
 select member_id from member
-where merchant_id = $1 and status = 'restricted' and member_id > $2 order by member_id limit $3;
-
--- name: numbered
--- Who has a key, after an id.
-select member_id from member
-where merchant_id = $1 and key_no is not null and member_id > $2 order by member_id limit $3;
+where merchant_id = $1 and status = $2 and member_id > $3 order by member_id limit 500;
 
 -- name: sealed
 -- Who has something sealed under another number than the current one, after an id.
@@ -117,9 +117,13 @@ from unnest($3::text[], $4::integer[], $5::integer[], $6::bytea[], $7::bytea[])
   as s (member_id, key_no, version, phone_sealed, name_sealed)
 where m.merchant_id = $1 and m.member_id = s.member_id and m.key_no = s.key_no and m.version = s.version;
 
+-- name: newest_key_no
+-- The highest number that something is sealed under.
+select coalesce(max(key_no), 0) from member where merchant_id = $1;
+
 -- name: older_than
--- Whether something is sealed under a number below this one.
-select exists (select from member where merchant_id = $1 and key_no < $2);
+-- How many have something sealed under a number below this one.
+select count(*) from member where merchant_id = $1 and key_no < $2;
 
 -- name: readable
 -- All that is sealed, after an id, with the index that must be that of the phone.

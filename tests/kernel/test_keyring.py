@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 
 from service.kernel import embedded, keks
 from service.kernel.keks import KekMissingError
-from service.kernel.key_store import FileKeys, KeyStore, KeyStoreError, open_store
-from service.kernel.keyring import Keyring, PersonKey
+from service.kernel.key_store import FileKeys, KeyStore, KeyStoreError, key_store
+from service.kernel.keyring import Keyring, PersonKey, WrongStoreError
+from tests.harness.keys import keyring_on
 
 MERCHANT, OTHER = "mer_1", "mer_2"
 PERSON, SOMEBODY = "mbr_1", "mbr_2"
@@ -32,7 +34,8 @@ async def _opened(
     stores: list[KeyStore] = []
 
     async def open_it() -> KeyStore:
-        stores.append(await open_store(url if request.param == "postgres" else "", str(tmp_path)))
+        stores.append(key_store(url if request.param == "postgres" else "", str(tmp_path)))
+        await stores[-1].prepare()
         return stores[-1]
 
     yield open_it
@@ -44,7 +47,7 @@ async def _opened(
 
 @pytest.fixture(name="keyring")
 async def _keyring(opened: Open) -> Keyring:
-    return Keyring(keks.parse(OLD), await opened())
+    return keyring_on(await opened(), OLD)
 
 
 async def had(keyring: Keyring, person: str = PERSON, key_no: int = 1) -> PersonKey:
@@ -60,7 +63,7 @@ async def test_a_key_is_the_same_for_every_process_and_opens_its_own_place(
     key = await keyring.make(MERCHANT, PERSON)
     sealed = key.seal("phone", "+8613800138000")
     assert b"13800138000" not in sealed
-    again = Keyring(keks.parse(OLD), await opened())
+    again = keyring_on(await opened(), OLD)
     assert (await had(again)).unseal("phone", sealed) == "+8613800138000"
     assert (await again.make(MERCHANT, PERSON)) == key, "who has one keeps it"
     assert key.seal("phone", "x") != key.seal("phone", "x"), "a nonce of its own each time"
@@ -70,7 +73,7 @@ async def test_what_is_put_elsewhere_or_changed_doesnt_open(keyring: Keyring) ->
     key = await keyring.make(MERCHANT, PERSON)
     somebody = await keyring.make(MERCHANT, SOMEBODY)
     elsewhere = await keyring.make(OTHER, PERSON)
-    await keyring.begin(MERCHANT)
+    await keyring.begin(MERCHANT, 0)
     later = await keyring.make(MERCHANT, PERSON)
     sealed = key.seal("phone", "+8613800138000")
     for other in (somebody, elsewhere, later):
@@ -88,44 +91,65 @@ async def test_what_is_put_elsewhere_or_changed_doesnt_open(keyring: Keyring) ->
 async def test_swapped_rows_of_the_key_store_open_nothing(keyring: Keyring) -> None:
     """Somebody who writes the store can't give one person's key to another."""
     await keyring.make(MERCHANT, PERSON)
-    rows = await keyring.store.fetch("of_owner", MERCHANT, PERSON)
-    await keyring.store.write("put", [(MERCHANT, SOMEBODY, 1, "", rows[0][3])])
+    rows = await keyring._fetch("of_owner", MERCHANT, PERSON)
+    await keyring._write(("put", [(MERCHANT, SOMEBODY, 1, "", rows[0][3])]))
     with pytest.raises(ValueError, match="isn't what was sealed here"):
         await keyring.of(MERCHANT, SOMEBODY, 1)
 
 
 async def test_all_who_begin_at_once_have_one_key(opened: Open) -> None:
-    rings = [Keyring(keks.parse(OLD), await opened()) for _ in range(4)]
+    rings = [keyring_on(await opened(), OLD) for _ in range(4)]
     made = await asyncio.gather(*[ring.make(MERCHANT, PERSON) for ring in rings * 5])
     assert len(set(made)) == 1
 
 
-async def test_a_destroyed_key_is_gone_and_its_number_isnt(keyring: Keyring) -> None:
+async def test_who_is_forgotten_has_no_key_and_stays_forgotten(keyring: Keyring) -> None:
     await keyring.make(MERCHANT, PERSON)
     await keyring.make(MERCHANT, SOMEBODY)
-    await keyring.destroy(MERCHANT, PERSON)
+    await keyring.remember(MERCHANT, SOMEBODY)
+    await keyring.forget(MERCHANT, PERSON)
     assert await keyring.of(MERCHANT, PERSON, 1) is None
-    assert await keyring.is_destroyed(MERCHANT, PERSON, 1)
-    assert not await keyring.is_destroyed(MERCHANT, SOMEBODY, 1)
-    await keyring.begin(MERCHANT)
+    assert await keyring.of(MERCHANT, SOMEBODY, 1) is not None
+    told = [(PERSON, True), (SOMEBODY, False)]
+    assert await keyring.forgotten(MERCHANT, "") == told
+    await keyring.remember(MERCHANT, PERSON)
+    await keyring.begin(MERCHANT, 0)
     await keyring.destroy_older(MERCHANT, 2)
     assert await keyring.of(MERCHANT, SOMEBODY, 1) is None
-    assert not await keyring.is_destroyed(MERCHANT, SOMEBODY, 1), "that number is over for all"
+    assert await keyring.forgotten(MERCHANT, "") == told, "also when its number is over"
+    assert await keyring.forgotten(MERCHANT, PERSON) == told[1:]
+
+
+async def test_a_number_that_the_ledger_knows_isnt_begun_again(keyring: Keyring) -> None:
+    """As with a store that was put back to before a rotation."""
+    await keyring.make(MERCHANT, PERSON)
+    assert await keyring.begin(MERCHANT, 0) == 2
+    assert await keyring.begin(MERCHANT, 7) == 8
+
+
+async def test_another_ledgers_store_is_not_used(opened: Open) -> None:
+    async def claim(_: bytes) -> bytes:
+        return b"the one before"
+
+    other = Keyring(keks.parse(OLD), await opened(), claim)
+    for asked in (other.make(MERCHANT, PERSON), other.check(), other.forget(MERCHANT, PERSON)):
+        with pytest.raises(WrongStoreError):
+            await asked
 
 
 async def test_a_new_kek_takes_over_and_the_old_one_goes(opened: Open) -> None:
-    before = Keyring(keks.parse(OLD), await opened())
+    before = keyring_on(await opened(), OLD)
     key = await before.make(MERCHANT, PERSON)
-    both = Keyring(keks.parse(f"{NEW},{OLD}"), await opened())
+    both = keyring_on(await opened(), f"{NEW},{OLD}")
     assert await both.rewrap() == 1
     assert await both.rewrap() == 0
-    after = Keyring(keks.parse(NEW), await opened())
-    assert await after.missing() == []
+    after = keyring_on(await opened(), NEW)
+    await after.check()
     assert await had(after) == key
-    lost = Keyring(keks.parse(OLD), await opened())
-    assert await lost.missing() == [keks.parse(NEW).current]
-    with pytest.raises(KekMissingError, match=keks.parse(NEW).current):
-        await lost.of(MERCHANT, PERSON, 1)
+    lost = keyring_on(await opened(), OLD)
+    for asked in (lost.check(), lost.of(MERCHANT, PERSON, 1)):
+        with pytest.raises(KekMissingError, match=keks.parse(NEW).current):
+            await asked
 
 
 async def test_a_commitment_shows_nothing_and_proves_the_field(keyring: Keyring) -> None:
@@ -162,9 +186,9 @@ async def test_what_is_destroyed_leaves_the_file(tmp_path: Path) -> None:
     file = tmp_path / "person_keys.db"
     wrapped = b"wrapped " + secrets.token_bytes(40)
     async with file_store(file) as store:
-        await store.write("put", [(MERCHANT, PERSON, 1, "", wrapped)])
+        await store.write(("put", [(MERCHANT, PERSON, 1, "", wrapped)]))
         assert wrapped in file.read_bytes()
-        await store.write("destroy_owner", [(MERCHANT, PERSON)])
+        await store.write(("destroy_owner", [(MERCHANT, PERSON)]))
     assert all(wrapped not in each.read_bytes() for each in tmp_path.iterdir())
     assert file.stat().st_mode & 0o077 == 0
 
@@ -173,5 +197,48 @@ async def test_all_rows_of_a_write_are_there_or_none(tmp_path: Path) -> None:
     async with file_store(tmp_path / "keys.db") as store:
         rows = [(MERCHANT, PERSON, 1, "", b"1"), (MERCHANT, SOMEBODY, 0, "", b"breaks the check")]
         with pytest.raises(KeyStoreError):
-            await store.write("put", rows)
+            await store.write(("put", rows))
         assert await store.fetch("of_owner", MERCHANT, PERSON) == []
+
+
+async def test_what_is_given_up_isnt_done_later(tmp_path: Path) -> None:
+    """Whoever asked was told that it took too long, and may have decided otherwise since."""
+    file = tmp_path / "keys.db"
+    async with file_store(file) as store:
+        await store.write(("put", [(MERCHANT, PERSON, 1, "", b"1")]))
+        other = sqlite3.connect(file)
+        other.execute("begin exclusive")
+        asked = asyncio.create_task(store.write(("destroy_owner", [(MERCHANT, PERSON)])))
+        await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        other.rollback()
+        other.close()
+        assert len(await store.fetch("of_owner", MERCHANT, PERSON)) == 1
+
+
+@pytest.mark.parametrize("content", [b"not a database, certainly not one" * 100, None])
+async def test_a_store_that_is_broken_is_no_fault_of_ours(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "keys.db"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    store = FileKeys(file)
+    for asked in (store.prepare(), store.fetch("wrapped_by"), store.write(("put", []))):
+        with pytest.raises(KeyStoreError):
+            await asked
+
+
+async def test_a_database_that_is_away_or_lacks_the_tables_is_no_fault_of_ours(
+    postgres: embedded.Server,
+) -> None:
+    nowhere = key_store("postgresql://nobody@127.0.0.1:1/none", "")
+    bare = key_store(postgres.app_dsn, "")
+    for store in (nowhere, bare):
+        with pytest.raises(KeyStoreError):
+            await store.fetch("wrapped_by")
+        await store.close()

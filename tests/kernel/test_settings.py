@@ -8,14 +8,13 @@ import asyncpg
 import pytest
 
 from service.kernel import embedded, keks
-from service.kernel.key_store import FileKeys
-from service.kernel.keyring import Keyring
 from service.kernel.migrations import migrate
 from service.settings import (
     Settings,
     SettingsError,
     check_keys,
     check_secret,
+    keyring_of,
     load,
     with_kept_secrets,
 )
@@ -23,13 +22,18 @@ from service.settings import (
 SECRET = "5f" * 32
 
 
-@pytest.fixture(name="app")
-async def _app() -> AsyncIterator[asyncpg.Connection]:
+@pytest.fixture(name="app_dsn")
+async def _app_dsn() -> AsyncIterator[str]:
     with embedded.temporary() as server:
         await migrate(server.owner_dsn)
-        connection = await asyncpg.connect(server.app_dsn)
-        yield connection
-        await connection.close()
+        yield server.app_dsn
+
+
+@pytest.fixture(name="app")
+async def _app(app_dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(app_dsn)
+    yield connection
+    await connection.close()
 
 
 @pytest.mark.parametrize("wrong", ["5f" * 31, "5f" * 33, "5F" * 32, SECRET + "\n", "zz" * 32])
@@ -81,20 +85,20 @@ def test_keks_come_from_one_place_that_is_named(tmp_path: Path) -> None:
 
 
 async def test_a_database_goes_with_the_store_of_keys_it_was_first_used_with(
-    app: asyncpg.Connection, tmp_path: Path
+    app: asyncpg.Connection, app_dsn: str, tmp_path: Path
 ) -> None:
     await check_secret(app, Settings(secret_key=SECRET))
     for name, is_own in (("one", True), ("other", False), ("one", True)):
-        keyring = Keyring(keks.parse(SECRET), FileKeys(tmp_path / name / "person_keys.db"))
+        settings = Settings(keks=SECRET, data_dir=str(tmp_path / name))
         with nullcontext() if is_own else pytest.raises(SettingsError, match="KAFANG_KEY_STORE"):
-            await check_keys(app, keyring)
+            await check_keys(settings, app_dsn)
         if is_own:
+            keyring = keyring_of(settings, app_dsn)
             await keyring.make("mer_1", "mbr_1")
-        await keyring.close()
-    keyring = Keyring(keks.parse("6e" * 32), FileKeys(tmp_path / "one" / "person_keys.db"))
+            await keyring.close()
+    other = Settings(keks="6e" * 32, data_dir=str(tmp_path / "one"))
     with pytest.raises(SettingsError, match=f"KAFANG_KEKS.*{keks.parse(SECRET).current}"):
-        await check_keys(app, keyring)
-    await keyring.close()
+        await check_keys(other, app_dsn)
 
 
 @pytest.mark.parametrize("text", ["", "5f5f", "\x00" * 64, SECRET + SECRET])

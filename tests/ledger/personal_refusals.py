@@ -1,19 +1,20 @@
 """What provokes the refusals about what is personal, with a merchant to know somebody."""
 
+from pathlib import Path
 from typing import Any
 
 from schemas.members import CardBind, MemberCreate, MemberTokenCreate, NameChange
 from schemas.personal import Erase, LegalHoldPlace, Unmask
-from service.kernel.keks import parse
 from service.kernel.key_store import FileKeys
-from service.kernel.keyring import Keyring, PersonKey
+from service.kernel.keyring import PersonKey
 from service.members import operations as members
 from service.personal import operations as personal
 from service.personal.operations import UNMASKED_MAX
+from tests.harness.keys import keyring_on
 from tests.ledger.member_refusals import at, made, on
 from tests.ledger.people_refusals import asked as person
 from tests.ledger.rules.kit import Shop
-from tests.ledger.stored_refusals import KEK, How, keyring_file
+from tests.ledger.stored_refusals import KEK, How
 
 LOOK = Unmask(["phone"], "contact", "a test")
 GONE = Erase(1, "a test")
@@ -63,7 +64,7 @@ async def token_of_restricted(merchant: Shop) -> Any:
 async def without_key(merchant: Shop) -> Any:
     """A request about somebody whose key is destroyed, as after a restore."""
     asked = await somebody(merchant)
-    await asked.state.keyring.destroy(merchant.merchant_id, asked.path["member_id"])
+    await asked.state.keyring.drop(merchant.merchant_id, asked.path["member_id"])
     return asked
 
 
@@ -95,19 +96,18 @@ async def look_with_anothers_key(merchant: Shop) -> Any:
     """The store has somebody else's key for them."""
     asked, other = await without_key(merchant), await somebody(merchant)
     keyring, merchant_id = asked.state.keyring, merchant.merchant_id
-    ((_, key_no, _, wrapped),) = await keyring.store.fetch(
+    ((_, key_no, _, wrapped),) = await keyring._fetch(
         "of_owner", merchant_id, other.path["member_id"]
     )
     row = (merchant_id, asked.path["member_id"], key_no, "", wrapped)
-    await keyring.store.write("put", [row])
+    await keyring._write(("put", [row]))
     return await personal.unmask(asked, LOOK)
 
 
 async def look_without_store(merchant: Shop) -> Any:
     """The keys are out of reach."""
     asked = await somebody(merchant)
-    asked.state.keyring = Keyring(parse(KEK), FileKeys(keyring_file()))
-    await asked.state.keyring.close()
+    asked.state.keyring = keyring_on(FileKeys(Path("/dev/null/keys.db")), KEK)
     return await personal.unmask(asked, LOOK)
 
 
@@ -125,7 +125,7 @@ async def release_nothing(merchant: Shop) -> Any:
 P = "service.personal.operations"
 NAMELESS = MemberCreate(external_id="wx-0", full_name="\n")
 CASES: list[tuple[str, str, How]] = [
-    (f"{P}._forgotten", "person_refused cards_have_value", erase_the_rich),
+    (f"{P}._settled", "person_refused cards_have_value", erase_the_rich),
     (f"{P}._held", "not_found", on(members.issue_token, MemberTokenCreate())),
     (f"{P}._not_erased", "person_refused member_erased", look_at_erased),
     (f"{P}._require_not_too_often", "unmasked_too_often", look_too_often),
@@ -136,8 +136,8 @@ CASES: list[tuple[str, str, How]] = [
     (f"{P}.checked_name", "contradiction name_invalid", on(members.create, NAMELESS)),
     (f"{P}.erase", "person_refused member_changed", late_erasure),
     (f"{P}.holds", "not_found", on(personal.holds, None)),
-    (f"{P}.key_of", "person_refused member_erased", name_without_key),
-    (f"{P}.known_of", "person_refused member_erased", look_without_key),
+    (f"{P}._kept", "person_refused unreadable", name_without_key),
+    (f"{P}._kept", "person_refused unreadable", look_without_key),
     (f"{P}.opened", "person_refused unreadable", open_anothers),
     (f"{P}.release_hold", "not_found", release_nothing),
     (f"{P}.unmask", "person_refused member_restricted", look_at_restricted),

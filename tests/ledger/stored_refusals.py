@@ -5,7 +5,7 @@ import functools
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,9 +22,7 @@ from schemas.templates import CardTemplateCreate
 from service import health
 from service.cards import operations as cards
 from service.days import operations as days
-from service.kernel.keks import parse
 from service.kernel.key_store import FileKeys
-from service.kernel.keyring import Keyring
 from service.kernel.sql import SQL
 from service.ledger import door
 from service.ledger.batch import Relocate
@@ -39,6 +37,7 @@ from service.reports import operations as reporting
 from service.reversals import routes as reversals
 from service.stores import operations as stores
 from service.templates import operations as templates
+from tests.harness.keys import keyring_on
 from tests.ledger.rules import kit
 from tests.ledger.rules.kit import ZONE, Shop
 
@@ -78,7 +77,7 @@ def call(merchant: Shop, merchant_id: str = "", writer: Any = None) -> Any:
             terms=merchant.terms,
             writer=writer or merchant.writer,
             door_keys=door.Keys.of(b"s" * 32),
-            keyring=Keyring(parse(KEK), FileKeys(keyring_file())),
+            keyring=keyring_on(FileKeys(keyring_file()), KEK),
             closing=asyncio.Semaphore(1),
             reporting=asyncio.Semaphore(1),
         ),
@@ -209,7 +208,9 @@ async def reopen_earlier(asked: Any) -> Any:
 
 async def close_late(asked: Any) -> Any:
     """A closing by who hasn't seen that the day was opened again."""
-    asked.path = asked.path | {"business_date": str(datetime.now(UTC).date())}
+    # The store's: eight hours ahead, and its day begins at four.
+    today = (datetime.now(UTC) + timedelta(hours=8 - 4)).date()
+    asked.path = asked.path | {"business_date": str(today)}
     await days.close(asked, DayClose(0))
     await days.reopen(asked, DayReopen(1, "too early"))
     return await days.close(asked, DayClose(0))

@@ -10,19 +10,21 @@ from msgspec import Struct
 
 from service import upkeep
 from service.kernel import database
-from service.kernel.key_store import open_store
 from service.kernel.keyring import Keyring
 from service.ledger.door import Keys
 from service.ledger.reading import Reading
 from service.ledger.terms import Merchant
 from service.personal import operations as personal
 from service.personal import rotation, store
-from service.settings import Settings, with_kept_secrets
+from service.settings import Settings, keyring_of, with_kept_secrets
 from tests.harness import server as servers
 from tests.harness import tenant as tenants
 from tests.harness.client import Client
 from tests.harness.server import Server
 from tests.personal import people
+
+# No request under way takes longer here.
+SETTLED_S = 1.0
 
 
 class Run(Struct):
@@ -45,10 +47,9 @@ def settings_of(server: Server) -> Settings:
 
 
 @asynccontextmanager
-async def ring(settings: Settings) -> AsyncIterator[Keyring]:
+async def ring(settings: Settings, dsn: str) -> AsyncIterator[Keyring]:
     """The service's keys, in this process."""
-    store = await open_store(settings.key_store, settings.data_dir)
-    keyring = Keyring(settings.key_encryption_keys(), store)
+    keyring = keyring_of(settings, dsn)
     try:
         yield keyring
     finally:
@@ -65,17 +66,16 @@ async def run(server: Server, members: int) -> Run:
 
     tenant = await tenants.make(postgres.app_dsn, client_of)
     merchant_id, done = tenant.merchant_id, asyncio.Event()
-    async with ring(settings) as keyring:
+    async with ring(settings, postgres.owner_dsn) as keyring:
         await people.make(postgres, keyring, keys, merchant_id, members)
         pool = await database.open_pool(postgres.app_dsn, 4)
         begun, found = time.monotonic(), Run(members, 0.0)
-        readers = [_read(keyring, pool, merchant_id, found, done) for _ in range(2)]
+        readers = [_read(keyring, keys.phone, pool, merchant_id, found, done) for _ in range(2)]
         async with client_of(tenant.merchant_key) as office:
             load = asyncio.gather(*readers, _change(office, found, done))
             try:
-                found.resealed = await rotation.rotate(
-                    keyring, pool, merchant_id, destroy_older=True
-                )
+                rotated = await rotation.rotate_all(keyring, pool, [merchant_id], SETTLED_S)
+                found.resealed = rotated.members
             finally:
                 found.seconds = time.monotonic() - begun
                 done.set()
@@ -88,7 +88,12 @@ async def run(server: Server, members: int) -> Run:
 
 
 async def _read(
-    keyring: Keyring, pool: database.Pool, merchant_id: str, found: Run, done: asyncio.Event
+    keyring: Keyring,
+    index_key: bytes,
+    pool: database.Pool,
+    merchant_id: str,
+    found: Run,
+    done: asyncio.Event,
 ) -> None:
     """Look at anybody, as the route does it."""
     while not done.is_set():
@@ -100,7 +105,8 @@ async def _read(
             held = await store.held(tenant, who.member_id)
             assert held is not None
             try:
-                known = await personal.known_of(keyring, tenant, held)
+                key = await keyring.of(merchant_id, who.member_id, held.key_no or 0)
+                known = personal.known_of(index_key, held, key)
             except Exception as error:
                 found.failures.append(f"{who.member_id}: {error!r}")
                 continue
@@ -110,8 +116,12 @@ async def _read(
 
 
 async def _change(office: Client, found: Run, done: asyncio.Event) -> None:
-    """Give people other names meanwhile, over HTTP."""
+    """Give people other names meanwhile, and make new ones, over HTTP."""
     while not done.is_set():
+        new = {"phone": f"139{found.changes:08d}", "full_name": "新客"}
+        made = await office.post("/v1/members", new)
+        if made.status != 201:
+            found.failures.append(f"new: {made.status} {made.body!r}")
         who = people.somebody(random.randrange(found.members))
         seen = await office.get(f"/v1/members/{who.member_id}")
         body = {"full_name": who.name + "改", "version": seen.json()["version"]}

@@ -26,8 +26,8 @@ async def test_keys_destroyed_too_early_are_noticed(server: Server) -> None:
     """Negative control: with the older keys gone before all is sealed anew, reads fail."""
     settings, merchant_id = rotating.settings_of(server), await _merchant(server, 50)
     pool = await database.open_pool(server.postgres.app_dsn, 1)
-    async with rotating.ring(settings) as keyring:
-        key_no = await keyring.begin(merchant_id)
+    async with rotating.ring(settings, server.postgres.owner_dsn) as keyring:
+        key_no = await keyring.begin(merchant_id, 0)
         async with database.tenant(pool, merchant_id) as connection:
             rows = await store.sealed(connection, merchant_id, "", key_no, 10)
             anew = await rotation._sealed_anew(keyring, merchant_id, rows, key_no)
@@ -41,10 +41,13 @@ async def test_older_keys_stay_while_something_needs_them(server: Server) -> Non
     """A member whose key is gone can't be sealed anew; the others' keys aren't destroyed for it."""
     settings, merchant_id = rotating.settings_of(server), await _merchant(server, 3)
     pool = await database.open_pool(server.postgres.app_dsn, 1)
-    async with rotating.ring(settings) as keyring:
-        await keyring.destroy(merchant_id, people.somebody(1).member_id)
-        with pytest.raises(ValueError, match="sealed under an older number still"):
-            await rotation.rotate(keyring, pool, merchant_id, destroy_older=True)
+    async with rotating.ring(settings, server.postgres.owner_dsn) as keyring:
+        await keyring.drop(merchant_id, people.somebody(1).member_id)
+        who = people.somebody(1).member_id
+        with pytest.raises(ValueError, match=f"1 members are sealed .* Not readable: {who}"):
+            await rotation.rotate_all(keyring, pool, [merchant_id], 0.0)
+        done = await rotation.rotate_all(keyring, pool, [merchant_id])
+        assert (done.members, done.unreadable) == (2, [who])
         assert await keyring.of(merchant_id, people.somebody(2).member_id, 1) is not None
     await pool.close()
 
@@ -69,7 +72,7 @@ async def _merchant(server: Server, members: int) -> str:
     made = await tenants.make(
         server.postgres.app_dsn, lambda token: Client(server.host, server.port, token)
     )
-    async with rotating.ring(settings) as keyring:
+    async with rotating.ring(settings, server.postgres.owner_dsn) as keyring:
         await people.make(
             server.postgres, keyring, Keys.of(settings.secret()), made.merchant_id, members
         )

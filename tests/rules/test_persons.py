@@ -49,7 +49,9 @@ def test_a_mask_tells_neither_length_nor_more_than_one_character(text: str) -> N
 
 def ties(**changes: Any) -> Ties:
     """Somebody whom nothing keeps, with changes."""
-    facts: dict[str, Any] = {"cards_with_value": [], "registered_at": None, "is_held": False}
+    facts: dict[str, Any] = {
+        "cards_with_value": [], "has_named_card": False, "registered_at": None, "is_held": False
+    }  # fmt: skip
     return Ties(**{**facts, **changes})
 
 
@@ -61,6 +63,9 @@ def ties(**changes: Any) -> Ties:
         (USED, ties(registered_at=USED), Kept(["registration"], OVER)),
         (OVER - timedelta(microseconds=1), ties(registered_at=USED), Kept(["registration"], OVER)),
         (OVER, ties(registered_at=USED), Kept([], None)),
+        # A card in their name that is still theirs: somebody may use it tomorrow.
+        (OVER, ties(has_named_card=True), Kept(["registration"], None)),
+        (OVER, ties(has_named_card=True, registered_at=USED), Kept(["registration"], None)),
         # CN-P-05: proceedings have no end that is known.
         (OVER, ties(registered_at=USED, is_held=True), Kept(["legal_hold"], None)),
         (
