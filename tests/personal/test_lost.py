@@ -34,7 +34,8 @@ async def lose(server: Server) -> None:
     for pid in old:
         os.kill(pid, signal.SIGKILL)
     async with asyncio.timeout(30):
-        while len(new := server.workers()) < len(old) or set(new) & set(old):
+        # Other processes are polled.
+        while len(new := server.workers()) < len(old) or set(new) & set(old):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     servers.wait_ready(server)
     async with client_of(tenant.merchant_key) as office:
