@@ -85,7 +85,9 @@ FULL: dict[str, dict[str, Any]] = {
     "enable_user": {"version": 1},
     "reset_user": {"second_factor": True},
     "redeem_ticket": {"token": "kft_none", "password": "Teal-Heron.49 naps"},
-    "change_password": {"current_password": "Teal-Heron.49 naps", "new_password": "x"},
+    "change_password": {"current_password": "Teal-Heron.49 naps", "new_password": "x",
+        "one_time_code": "481203",
+    },
     "create_api_key": {
         "name": "Till 12", "scopes": ["cards:read"], "store_id": STORE,
         "expires_at": "2031-03-01T02:00:00Z", "networks": ["203.0.113.0/24"],

@@ -27,12 +27,12 @@ MEASURES: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "hot_card": measures.hot_card,
     "merchants": measures.merchants,
     "latency": measures.latency,
+    "sign_in": sign_in,
     "memory": measures.memory,
     "overload": overload,
     "neighbour": neighbour,
     "export": export,
     "sequencer": sequencer,
-    "sign_in": sign_in,
     "growth": growth,
 }
 # Measured only when asked for: they take long.
