@@ -21,6 +21,7 @@ from service.api_keys import operations as api_keys
 from service.events import anchors, bundle
 from service.kernel import database, embedded_backup
 from service.kernel.embedded_site import EmbeddedError
+from service.kernel.keks import KekMissingError
 from service.kernel.key_store import KeyStoreError
 from service.kernel.migrations import MigrationError, migrate
 from service.ledger import invariants
@@ -44,6 +45,7 @@ def main() -> None:
         EmbeddedError,
         MigrationError,
         database.UnsafeDatabaseError,
+        KekMissingError,
         KeyStoreError,
         ValueError,
         OSError,

@@ -19,6 +19,7 @@ from schemas.common import Secret
 from service.kernel import database, keks
 from service.kernel import key_store as key_stores
 from service.kernel.keks import KekMissingError, Keks
+from service.kernel.key_store import UnsafeStoreError
 from service.kernel.keyring import Keyring, WrongStoreError
 from service.kernel.sql import SQL
 
@@ -272,6 +273,8 @@ async def check_keys(settings: Settings, url: str) -> None:
             "that one (`file` is person_keys.db in the data folder), or put its copy back. If it "
             "is lost: `python -m service adopt-key-store`"
         ) from None
+    except UnsafeStoreError as error:
+        raise SettingsError(f"KAFANG_KEY_STORE: {error}, or keys could be lost") from None
     except KekMissingError as error:
         raise SettingsError(
             f"KAFANG_KEKS: {error}: give them after the current one, or nobody's name or phone "

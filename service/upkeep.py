@@ -7,7 +7,7 @@ from typing import NamedTuple
 import asyncpg
 
 from service.kernel import database
-from service.kernel.key_store import KeyStoreError
+from service.kernel.key_store import KeyStoreError, key_store
 from service.kernel.keyring import Keyring
 from service.kernel.sql import SQL
 from service.ledger.door import Keys
@@ -45,11 +45,19 @@ async def forget(owner_url: str, settings: Settings, merchant_id: str | None) ->
 
 async def adopt(owner_url: str, settings: Settings) -> dict[str, str]:
     """Take the store of keys that is there for this database's: the one it had is lost."""
+
+    async def any_store(key_store_id: bytes) -> bytes:
+        return key_store_id
+
+    store = key_store(settings.key_store, settings.data_dir)
+    keyring = Keyring(settings.key_encryption_keys(), store, any_store)
     connection: database.Connection = await asyncpg.connect(owner_url)
     try:
-        await connection.execute(SQL["startup.disown_key_store"])
+        await keyring.check()
+        await connection.execute(SQL["startup.adopt_key_store"], await keyring.store_id())
     finally:
         await connection.close()
+        await keyring.close()
     await check_keys(settings, owner_url)
     return {"key_store": settings.key_store or "file"}
 

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -21,7 +22,7 @@ from service.kernel.database import LOST, Connection, Pool
 from service.kernel.sql import load
 
 SQL = load(files("sql") / "keys")
-CREATE = ("create_keys", "create_forgotten")
+CREATE = ("create_keys", "create_forgotten", "create_numbers", "create_merchants")
 BUSY_S = 1.0
 POOL_MAX = 4
 
@@ -31,6 +32,10 @@ Statement = tuple[str, Sequence[Sequence[Any]]]
 
 class KeyStoreError(RuntimeError):
     """The key store can't be used now."""
+
+
+class UnsafeStoreError(KeyStoreError):
+    """The store could lose a key that it has said is kept."""
 
 
 class WrappedKey(NamedTuple):
@@ -59,22 +64,25 @@ class KeyStore(Protocol):
 
 
 class FileKeys:
-    """A file of SQLite that all workers of this host open."""
+    """A file of SQLite that all workers of this host open.
+
+    In a thread of its own: where the disk hangs, that one hangs, and nobody else waits for it.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._opened: sqlite3.Connection | None = None
-        self._one_at_a_time = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "keys")
 
     async def prepare(self) -> None:
         """The tables are made when the file is opened."""
-        await asyncio.to_thread(self._run, lambda _: None)
+        await self._run(lambda _: None)
 
     async def fetch(self, query: str, *values: Any) -> list[Any]:
         """The rows a query finds."""
         text, named = SQL[f"keys.{query}"], _named(values)
-        found: list[Any] = await asyncio.to_thread(
-            self._run, lambda connection: connection.execute(text, named).fetchall()
+        found: list[Any] = await self._run(
+            lambda connection: connection.execute(text, named).fetchall()
         )
         return found
 
@@ -91,29 +99,33 @@ class FileKeys:
             connection.execute("commit")
 
         try:
-            await asyncio.to_thread(self._run, work)
+            await self._run(work)
         except asyncio.CancelledError:
             given_up.set()
             raise
 
     async def close(self) -> None:
-        """Let go of the file."""
-        with self._one_at_a_time:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
+        """Let go of the file, once what is under way is done."""
+        self._thread.submit(self._let_go)
+        self._thread.shutdown(wait=False)
 
-    def _run(self, work: Any) -> Any:
-        with self._one_at_a_time:
+    def _let_go(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+    async def _run(self, work: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._done, work)
+
+    def _done(self, work: Any) -> Any:
+        try:
+            connection = self._opened = self._opened or self._open()
             try:
-                connection = self._opened = self._opened or self._open()
-                try:
-                    return work(connection)
-                finally:
-                    if connection.in_transaction:
-                        connection.execute("rollback")
-            except (sqlite3.Error, OSError) as error:
-                raise KeyStoreError(str(error)) from None
+                return work(connection)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("rollback")
+        except (sqlite3.Error, OSError) as error:
+            raise KeyStoreError(str(error)) from None
 
     def _open(self) -> sqlite3.Connection:
         self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +153,7 @@ class PostgresKeys:
 
         async def work(connection: Connection) -> None:
             if problems := await database.durability_problems(connection):
-                raise KeyStoreError("; ".join(problems))
+                raise UnsafeStoreError("; ".join(problems))
             if not await connection.fetchval(SQL["keys.is_ready"]):
                 for query in CREATE:
                     await connection.execute(SQL[f"keys.{query}"])

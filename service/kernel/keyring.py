@@ -73,8 +73,8 @@ class Keyring:
         self._store = store
         self._claim = claim
         self._is_ours = False
-        # A merchant's key of a number never changes; which number is the current one may.
-        self._known: dict[tuple[str, int], bytes] = {}
+        # By what they are wrapped as: a number may mean another key in another store.
+        self._known: dict[bytes, bytes] = {}
 
     async def close(self) -> None:
         """Let go of the store, and of the keys."""
@@ -86,10 +86,14 @@ class Keyring:
 
         Raises KekMissingError too.
         """
-        await self._store.prepare()
         rows = await self._fetch("wrapped_by")
         if missing := sorted({row[2] for row in rows} - set(self.keks.by_id)):
             raise KekMissingError(f"the key-encryption keys {', '.join(missing)} are missing")
+
+    async def store_id(self) -> bytes:
+        """Which store this is."""
+        ((*_, own),) = await self._fetch("of_owner", "", "store")
+        return bytes(own)
 
     async def _fetch(self, query: str, *values: Any) -> list[Any]:
         await self._require_ours()
@@ -102,6 +106,7 @@ class Keyring:
     async def _require_ours(self) -> None:
         if self._is_ours:
             return
+        await self._store.prepare()
         await self._store.write(("put", [("", "store", 1, "", os.urandom(_BYTES))]))
         ((*_, own),) = await self._store.fetch("of_owner", "", "store")
         if await self._claim(own) != own:
@@ -177,7 +182,8 @@ class Keyring:
 
     async def destroy_older(self, merchant_id: str, key_no: int) -> None:
         """All keys of a merchant and its people below a number, for ever."""
-        await self._write(("destroy_older", [(merchant_id, key_no)]))
+        while rows := await self._fetch("older", merchant_id, key_no):
+            await self._write(("destroy_one", [(merchant_id, *row) for row in rows]))
 
     async def begin(self, merchant_id: str, used_no: int) -> int:
         """A new number: from now on what is personal is sealed under it. Returns it.
@@ -206,8 +212,8 @@ class Keyring:
         if not rows:
             await self._put(merchant_id, 1)
             rows = await self._fetch("of_owner", merchant_id, merchant_id)
-        key_no = WrappedKey(*rows[0]).key_no
-        return key_no, await self._above(merchant_id, key_no)
+        newest = WrappedKey(*rows[0])
+        return newest.key_no, self._unwrapped(newest)
 
     async def _put(self, merchant_id: str, key_no: int) -> None:
         wrapped = self.keks.wrap(os.urandom(_BYTES), merchant_id, str(key_no))
@@ -216,19 +222,22 @@ class Keyring:
 
     async def _above(self, merchant_id: str, key_no: int) -> bytes:
         """The merchant's key of a number. Raises ValueError when it was destroyed."""
-        known = self._known.get((merchant_id, key_no))
-        if known is not None:
-            return known
         for row in await self._fetch("of_owner", merchant_id, merchant_id):
             found = WrappedKey(*row)
             if found.key_no == key_no:
-                place = (merchant_id, str(key_no))
-                key = self.keks.unwrap(found.wrapped_by, found.wrapped, *place)
-                if len(self._known) >= KNOWN_MAX:
-                    self._known.clear()
-                self._known[merchant_id, key_no] = key
-                return key
+                return self._unwrapped(found)
         raise ValueError(f"the merchant {merchant_id} has no key {key_no} any more")
+
+    def _unwrapped(self, found: WrappedKey) -> bytes:
+        """A merchant's key."""
+        key = self._known.get(found.wrapped)
+        if key is None:
+            place = (found.owner_id, str(found.key_no))
+            key = self.keks.unwrap(found.wrapped_by, found.wrapped, *place)
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[found.wrapped] = key
+        return key
 
     @staticmethod
     def _opened(merchant_id: str, found: WrappedKey, above: bytes) -> PersonKey:

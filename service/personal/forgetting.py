@@ -49,6 +49,7 @@ async def forget_all(keyring: Keyring, pool: database.Pool, merchant_ids: list[s
         for member_id in await _of_status(pool, merchant_id, "erased"):
             await keyring.forget(merchant_id, member_id)
         for member_id in await _of_status(pool, merchant_id, "restricted"):
+            await keyring.remember(merchant_id, member_id)
             done.due += await _forget(keyring, pool, merchant_id, member_id)
     return done
 

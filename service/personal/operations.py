@@ -4,6 +4,7 @@ Only here is anything sealed or opened. Whoever looks is written down first, and
 looks is limited; what is destroyed is destroyed before the transaction that says so commits.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -48,6 +49,8 @@ from service.rules import persons
 AFTER_ALL = "lgh_~"  # sorts after every id
 # How many people somebody may look at in an hour; a copy for the person counts as a look.
 UNMASKED_MAX, UNMASKED_WITHIN_S = 30, 3_600.0
+# How long one waits for a turn at the store of keys, and how long the store may take in the end.
+TURN_S, TELL_S = 1.0, 0.8
 
 PERSON_REFUSED = define(
     "person_refused",
@@ -160,6 +163,8 @@ async def erase(call: Call, body: Erase) -> Answer:
         if held.status == "active" and held.version != body.version:
             raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_CHANGED)])
         if held.status != "erased":
+            with _within_reach():  # or others would wait for the locks of what is given up then
+                await call.state.keyring.store_id()
             kept = await _settled(call, tenant, member_id)
             action: Action = "member.restricted" if kept.reasons else "member.erased"
             if held.status == "active" or not kept.reasons:
@@ -230,9 +235,17 @@ async def active_member(tenant: Reading, member_id: str) -> Held:
 
 @asynccontextmanager
 async def turn(call: Call) -> AsyncIterator[None]:
-    """Few ask for keys at once: each holds a connection, and the store may be slow."""
-    async with call.state.keyring.turns:
+    """Few ask for keys at once: each holds a connection, and the store may be slow. Raises 503."""
+    turns = call.state.keyring.turns
+    try:
+        async with asyncio.timeout(TURN_S):
+            await turns.acquire()
+    except TimeoutError:
+        raise _out_of_reach() from None
+    try:
         yield
+    finally:
+        turns.release()
 
 
 async def key_of(call: Call, held: Held) -> PersonKey:
@@ -305,12 +318,14 @@ def _within_reach() -> Iterator[None]:
     """Raise 503 where keys can't be had now, 409 where one doesn't open."""
     try:
         yield
-    except (KeyStoreError, KekMissingError):
-        raise ProblemError(
-            UNAVAILABLE, "The keys of what is personal can't be had now; ask again."
-        ) from None
+    except (KeyStoreError, KekMissingError, TimeoutError):
+        raise _out_of_reach() from None
     except ValueError:
         raise ProblemError(PERSON_REFUSED, reasons=[because(UNREADABLE)]) from None
+
+
+def _out_of_reach() -> ProblemError:
+    return ProblemError(UNAVAILABLE, "The keys of what is personal can't be had now; ask again.")
 
 
 async def _held(tenant: Reading, member_id: str) -> Held:
@@ -346,7 +361,8 @@ async def _tell_store(call: Call, member_id: str, *, is_erased: bool) -> None:
     """The store of keys forgets, or remembers who asked for it. Raises 503."""
     keyring, merchant_id = call.state.keyring, call.credential.merchant_id
     with _within_reach():
-        await (keyring.forget if is_erased else keyring.remember)(merchant_id, member_id)
+        async with asyncio.timeout(TELL_S):  # the merchant's chain is held meanwhile
+            await (keyring.forget if is_erased else keyring.remember)(merchant_id, member_id)
 
 
 async def _kept(call: Call, held: Held) -> PersonKey:

@@ -23,9 +23,17 @@ create table if not exists forgotten (
   primary key (merchant_id, person_id)
 );
 
+-- name: create_numbers
+-- The keys of a number, for whoever destroys them.
+create index if not exists wrapped_key_number on wrapped_key (merchant_id, key_no);
+
+-- name: create_merchants
+-- The few that merchants have, among all those of people.
+create index if not exists wrapped_key_merchant on wrapped_key (merchant_id, key_no) where wrapped_by <> '';
+
 -- name: is_ready
--- Whether the tables are there; of PostgreSQL alone.
-select to_regclass('forgotten') is not null;
+-- Whether all of that is there; of PostgreSQL alone.
+select to_regclass('forgotten') is not null and to_regclass('wrapped_key_merchant') is not null;
 
 -- name: put
 -- A new key; whoever came first stays.
@@ -48,15 +56,19 @@ update wrapped_key set wrapped_by = $4, wrapped = $5 where merchant_id = $1 and 
 
 -- name: wrapped_by
 -- Which keys outside the databases are needed, and by which merchants' keys.
-select merchant_id, key_no, wrapped_by from wrapped_key where owner_id = merchant_id order by merchant_id, key_no;
+select merchant_id, key_no, wrapped_by from wrapped_key where wrapped_by <> '' order by merchant_id, key_no;
 
 -- name: destroy_owner
 -- All keys of an owner, for ever.
 delete from wrapped_key where merchant_id = $1 and owner_id = $2;
 
--- name: destroy_older
--- The keys of a merchant and its people below a number, for ever.
-delete from wrapped_key where merchant_id = $1 and key_no < $2;
+-- name: older
+-- Some of the keys of a merchant and its people below a number.
+select owner_id, key_no from wrapped_key where merchant_id = $1 and key_no < $2 limit 2000;
+
+-- name: destroy_one
+-- One key, for ever.
+delete from wrapped_key where merchant_id = $1 and owner_id = $2 and key_no = $3;
 
 -- name: remember
 -- Somebody asked to be forgotten ($3 = 0), or is ($3 = 1), which stays so.

@@ -38,9 +38,9 @@ update installation set key_store_id = $1 where key_store_id is null;
 -- The store of keys that this database was first used with.
 select key_store_id from installation;
 
--- name: disown_key_store
--- The store of keys is lost: the next one is taken for this database's.
-update installation set key_store_id = null;
+-- name: adopt_key_store
+-- The store of keys is lost: another one is taken for this database's.
+update installation set key_store_id = $1;
 
 -- name: ping
 -- Whether the server answers.

@@ -97,6 +97,16 @@ async def test_swapped_rows_of_the_key_store_open_nothing(keyring: Keyring) -> N
         await keyring.of(MERCHANT, SOMEBODY, 1)
 
 
+async def test_a_store_that_was_emptied_is_no_store_of_keys_that_are_remembered(
+    keyring: Keyring, opened: Open
+) -> None:
+    """A worker that knew the keys of before must not wrap new ones by them."""
+    await keyring.make(MERCHANT, PERSON)
+    await keyring._write(("destroy_one", [(MERCHANT, owner, 1) for owner in (MERCHANT, PERSON)]))
+    key = await keyring.make(MERCHANT, PERSON)
+    assert await had(keyring_on(await opened(), OLD)) == key
+
+
 async def test_all_who_begin_at_once_have_one_key(opened: Open) -> None:
     rings = [keyring_on(await opened(), OLD) for _ in range(4)]
     made = await asyncio.gather(*[ring.make(MERCHANT, PERSON) for ring in rings * 5])

@@ -130,7 +130,7 @@ CASES: list[tuple[str, str, How]] = [
     (f"{P}._not_erased", "person_refused member_erased", look_at_erased),
     (f"{P}._require_not_too_often", "unmasked_too_often", look_too_often),
     (f"{P}._within_reach", "person_refused unreadable", look_with_anothers_key),
-    (f"{P}._within_reach", "unavailable", look_without_store),
+    (f"{P}._out_of_reach", "unavailable", look_without_store),
     (f"{P}.active_member", "person_refused member_restricted", token_of_restricted),
     (f"{P}.change_name", "person_refused member_changed", late_name),
     (f"{P}.checked_name", "contradiction name_invalid", on(members.create, NAMELESS)),

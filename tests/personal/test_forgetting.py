@@ -1,5 +1,6 @@
 """Who is forgotten stays so, whatever is put back; and nobody else is. CN-P-05, THREAT-T22."""
 
+import sqlite3
 from typing import Any
 
 import asyncpg
@@ -86,6 +87,15 @@ async def test_a_restored_ledger_restricts_again_who_is_kept(
     await put_back(server, before)
     assert await run(server, tenant) == NOBODY
     assert (await row(server, tenant.merchant_id, member_id))["status"] == "restricted"
+    settings = rotating.settings_of(server)
+    async with rotating.ring(settings, server.postgres.owner_dsn) as keyring:
+        assert await keyring.forgotten(tenant.merchant_id, "") == [(member_id, False)]
+        store = sqlite3.connect(server.data_dir / "person_keys.db")
+        with store:
+            store.execute("delete from forgotten where person_id = ?", (member_id,))
+        store.close()
+        await run(server, tenant)
+        assert await keyring.forgotten(tenant.merchant_id, "") == [(member_id, False)]
 
 
 async def test_a_restored_store_forgets_again(
