@@ -227,15 +227,11 @@ def _verify(_: argparse.Namespace, settings: Settings) -> Any:
         return replace(report, checks=checks, breaches=report.breaches + found)
 
     # Whoever verifies elsewhere may not have the keys of people, and checks all but those.
-    keks_are_here = bool(settings.keks) or Path(settings.kek_file or _keks(settings)).exists()
+    keks_are_here = bool(settings.keks) or settings.keks_file().exists()
     has_keys = keks_are_here and (not settings.database_url or bool(settings.key_store))
     kept = with_kept_secrets(settings) if has_keys else settings
     with runner.database_of(settings) as urls:
         return asyncio.run(do(urls.require_owner()))
-
-
-def _keks(settings: Settings) -> Path:
-    return Path(settings.data_dir) / "keks"
 
 
 async def _unanchored(url: str, settings: Settings) -> list[invariants.Breach]:

@@ -109,11 +109,15 @@ class Settings(Struct, frozen=True):
             )
         return bytes.fromhex(self.secret_key)
 
+    def keks_file(self) -> Path:
+        """The file of the key-encryption keys, where they aren't given themselves."""
+        return Path(self.kek_file or Path(self.data_dir) / "keks")
+
     def key_encryption_keys(self) -> Keks:
         """What wraps the keys of what is personal. Raises SettingsError."""
         named = "KAFANG_KEKS" if self.keks else "KAFANG_KEK_FILE"
         try:
-            return keks.parse(self.keks or Path(self.kek_file).read_text("ascii"))
+            return keks.parse(self.keks or self.keks_file().read_text("ascii"))
         except OSError as error:
             raise SettingsError(f"{named}: {error}") from None
         except ValueError as error:
@@ -194,8 +198,7 @@ def with_kept_secrets(settings: Settings) -> Settings:
             )
         settings = msgspec.structs.replace(settings, secret_key=kept)
     if not settings.keks and not settings.kek_file:
-        _kept(folder / "keks")
-        settings = msgspec.structs.replace(settings, kek_file=str(folder / "keks"))
+        _kept(settings.keks_file())
     settings.key_encryption_keys()
     return settings
 

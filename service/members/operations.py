@@ -95,11 +95,13 @@ async def create(call: Call, body: MemberCreate) -> Answer:
     known = _known(call, body.external_id, body.phone, wrong)
     name = personal.checked_name(body.full_name)
     async with writing(call) as tenant:
-        if any((await _holders(tenant, known)).values()):
-            return json_answer(200, await _existing(tenant, known))
+        holders = await _holders(tenant, known)
+        if any(holders.values()):
+            return json_answer(200, _existing(holders))
         if not known.phone and not name:
             made = await _made(call, tenant, new_id("mbr"), known, None, name)
-            return json_answer(201 if made else 200, made or await _existing(tenant, known))
+            existing = made or _existing(await _holders(tenant, known))
+            return json_answer(201 if made else 200, existing)
     return await _create_sealed(call, known, name)
 
 
@@ -110,7 +112,7 @@ async def _create_sealed(call: Call, known: Known, name: str | None) -> Answer:
         key = await personal.new_key(call, member_id)
         async with writing(call) as tenant:
             made = await _made(call, tenant, member_id, known, key, name)
-            existing = made or await _existing(tenant, known)
+            existing = made or _existing(await _holders(tenant, known))
         if made is None:  # somebody was a moment earlier
             await personal.drop_key(call, member_id)
     return json_answer(201 if made else 200, existing)
@@ -166,8 +168,11 @@ async def change_phone(call: Call, body: PhoneChange) -> Answer:
     try:
         async with personal.turn(call), writing(call) as tenant:
             held = await personal.active_member(tenant, member_id)
-            if held.version != body.version or await _has_phone(tenant, member_id, known):
-                return json_answer(200, await _unchanged(tenant, member_id, known))
+            holder = (await _holders(tenant, known))["phone"]
+            if holder is not None and holder.id == member_id:
+                return json_answer(200, holder)
+            if held.version != body.version:
+                raise ProblemError(MEMBER_REFUSED, reasons=[because(MEMBER_MOVED)])
             key = await personal.key_of(call, held)
             sealed = personal.sealed(key, known.phone)
             member = await store.change_phone(tenant, member_id, known, sealed)
@@ -301,9 +306,8 @@ async def _holders(tenant: Reading, known: Known) -> dict[str, Member | None]:
     return holders
 
 
-async def _existing(tenant: Reading, known: Known) -> Member:
+def _existing(holders: dict[str, Member | None]) -> Member:
     """The one member who is known by all of these. Raises 409, or 503 when that just changed."""
-    holders = await _holders(tenant, known)
     found = [member for member in holders.values() if member is not None]
     if not found:
         raise ProblemError(UNAVAILABLE, "A phone was changed just now; ask again.")
@@ -327,20 +331,6 @@ async def _own(call: Call, tenant: Reading, member_id: str) -> Member:
     member = await store.by_id(tenant, member_id)
     if member is None:
         raise ProblemError(NOT_FOUND)
-    return member
-
-
-async def _has_phone(tenant: Reading, member_id: str, known: Known) -> bool:
-    holder = (await _holders(tenant, known))["phone"]
-    return holder is not None and holder.id == member_id
-
-
-async def _unchanged(tenant: Reading, member_id: str, known: Known) -> Member:
-    """The member who has the phone already. Raises 409: they aren't as they were seen."""
-    if not await _has_phone(tenant, member_id, known):
-        raise ProblemError(MEMBER_REFUSED, reasons=[because(MEMBER_MOVED)])
-    member = await store.by_id(tenant, member_id)
-    assert member is not None
     return member
 
 

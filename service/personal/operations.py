@@ -1,12 +1,13 @@
 """The story of what is personal: sealed as it comes, shown for a purpose, copied, held, erased.
 
-Only here is anything sealed or opened. Whoever looks is written down first, and how often anybody
+Whoever looks is written down first, and how often anybody
 looks is limited; what is destroyed is destroyed before the transaction that says so commits.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from msgspec import Struct
 
@@ -119,18 +120,8 @@ async def unmask(call: Call, body: Unmask) -> Answer:
         held = _not_erased(await _held(tenant, member_id))
         if held.status == "restricted" and body.purpose not in rules.PURPOSES_OF_RESTRICTED:
             raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_RESTRICTED)])
-        # Had before anything is written down: then others of the merchant would wait for it, too.
-        key = await own_key(call, held)
-        await audit.record(
-            call,
-            tenant,
-            "member.unmasked",
-            member_id,
-            reason=f"{body.purpose}: {body.note}",
-            after={"fields": sorted(set(body.fields))},
-        )
-        await _require_not_too_often(call, tenant)
-        known = known_of(call.state.door_keys.phone, held, key)
+        why, fields = f"{body.purpose}: {body.note}", {"fields": sorted(set(body.fields))}
+        known = await _looked_at(call, tenant, held, "member.unmasked", why, fields)
     shown = {name: known[name] if name in body.fields else None for name in known}
     return json_answer(200, Unmasked(member_id, **shown))
 
@@ -140,12 +131,9 @@ async def copy(call: Call, body: SubjectAccess) -> Answer:
     member_id = object_id(call, "member_id", "mbr")
     async with turn(call), writing(call, also_suspended=True) as tenant:
         held = _not_erased(await _held(tenant, member_id))
-        key = await own_key(call, held)
         bindings = await store.bindings(tenant, member_id)
         told = await store.disclosures(tenant, member_id)
-        await audit.record(call, tenant, "member.subject_access", member_id, reason=body.note)
-        await _require_not_too_often(call, tenant)
-        known = known_of(call.state.door_keys.phone, held, key)
+        known = await _looked_at(call, tenant, held, "member.subject_access", body.note)
     return json_answer(
         200, SubjectCopy(held.shown(), known["full_name"], known["phone"], bindings, told)
     )
@@ -256,11 +244,6 @@ async def key_of(call: Call, held: Held) -> PersonKey:
     return await new_key(call, held.member_id) if held.key_no is None else await _kept(call, held)
 
 
-async def own_key(call: Call, held: Held) -> PersonKey | None:
-    """The key of a member; None: nothing of theirs is sealed. Raises 409 and 503."""
-    return None if held.key_no is None else await _kept(call, held)
-
-
 async def new_key(call: Call, member_id: str) -> PersonKey:
     """A key for somebody of whom nothing is sealed yet. Raises 503."""
     with _within_reach():
@@ -340,6 +323,22 @@ def _not_erased(held: Held) -> Held:
     if held.status == "erased":
         raise ProblemError(PERSON_REFUSED, reasons=[because(MEMBER_ERASED)])
     return held
+
+
+async def _looked_at(
+    call: Call,
+    tenant: Reading,
+    held: Held,
+    action: Action,
+    reason: str,
+    after: dict[str, Any] | None = None,
+) -> dict[str, str | None]:
+    """What is known of somebody, once it is written down who looks. Raises 409, 429 and 503."""
+    # Had before anything is written down: then others of the merchant would wait for it, too.
+    key = None if held.key_no is None else await _kept(call, held)
+    await audit.record(call, tenant, action, held.member_id, reason=reason, after=after)
+    await _require_not_too_often(call, tenant)
+    return known_of(call.state.door_keys.phone, held, key)
 
 
 async def _require_not_too_often(call: Call, tenant: Reading) -> None:

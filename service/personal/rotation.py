@@ -14,6 +14,7 @@ from service.kernel import database
 from service.kernel.keyring import Keyring, PersonKey
 from service.kernel.sql import SQL
 from service.personal import store
+from service.personal.operations import sealed
 from service.personal.store import Sealed
 
 BATCH = 500
@@ -109,16 +110,10 @@ async def _sealed_anew(
     readable = [row for row in rows if row.member_id in opened]
     new = await keyring.make_many(merchant_id, [row.member_id for row in readable], key_no)
     return [
-        Sealed(
-            row.member_id,
-            None if phone is None else key.seal("phone", phone),
-            None if name is None else key.seal("full_name", name),
-            row.key_no,
-            row.version,
-        )
+        Sealed(row.member_id, anew.phone_sealed, anew.name_sealed, row.key_no, row.version)
         for row in readable
         if row.member_id in new  # else they were erased a moment ago
-        for key, (phone, name) in [(new[row.member_id], opened[row.member_id])]
+        for anew in [sealed(new[row.member_id], *opened[row.member_id])]
     ]
 
 

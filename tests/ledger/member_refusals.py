@@ -69,10 +69,9 @@ def given(create: MemberCreate, *others: dict[str, str]) -> How:
 
 async def existing(merchant: Shop) -> Any:
     """Whoever had the phone has another by now."""
+    known = Known(None, "+8613800138000", b"x" * 32, "138****8000")
     async with reading(call(merchant)) as tenant:
-        return await members._existing(
-            tenant, Known(None, "+8613800138000", b"x" * 32, "138****8000")
-        )
+        return members._existing(await members._holders(tenant, known))
 
 
 async def let_go(merchant: Shop) -> Any:
@@ -175,6 +174,6 @@ CASES: list[tuple[str, str, How]] = [
     (f"{M}._let_go", "unavailable", let_go),
     (f"{M}._taken", "member_exists external_id_taken phone_taken", given(
         MemberCreate("wx-2", "13900000002"), {"external_id": "wx-2"}, {"phone": "13900000002"})),
-    (f"{M}._unchanged", "member_refused member_moved", phone_late),
+    (f"{M}.change_phone", "member_refused member_moved", phone_late),
     (f"{M}._unless_one", "contradiction exactly_one", on(members.look_up, NEITHER)),
 ]  # fmt: skip
