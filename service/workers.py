@@ -16,7 +16,7 @@ from typing import NamedTuple
 import uvloop
 
 from service import health
-from service.app import create_app
+from service.app import create_app, declared
 from service.kernel import logs
 from service.kernel.gate import gated
 from service.kernel.listener import listening
@@ -137,7 +137,8 @@ async def _serve(start: Start) -> None:
     loop, stopped, settings = asyncio.get_running_loop(), asyncio.Event(), start.settings
     app = create_app(settings)
     async with app.lifespan():
-        served = gated(directly(app), app, health.PATHS)
+        guests = [route.path for route in declared() if route.for_guests]
+        served = gated(directly(app), app, health.PATHS, guests)
         async with listening(served, settings.host, settings.port, start.connections_max):
             for number in STOPS:
                 loop.add_signal_handler(number, stopped.set)

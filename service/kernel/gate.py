@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, cast
 from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.utils import normalize_path
 
 from service.kernel import logs, metrics
 from service.kernel.auth import Credential
@@ -39,6 +40,10 @@ REFUSALS_PER_S = 1000
 # Who shows no credential that this worker knows, and the tail of the name of a merchant's members.
 # A worker that has just started knows nobody: strangers have no budget, only few places.
 STRANGERS, MEMBERS = "", "/members"
+# No merchant's id holds a slash. A worker hashes some forty passwords a second where nobody else
+# wants its processor.
+GUESTS = "/guests"
+GUESTS_PER_S, GUESTS_MAX = 30, 8
 _lines = logs.Ration(1)
 
 
@@ -55,6 +60,7 @@ class Gate:
     ) -> None:
         self.deadline_s = deadline_s
         self._budget = Budget(tenant_per_s) if tenant_per_s else None
+        self._guests = Budget(GUESTS_PER_S)
         self._served_max = served_max
         self._wait_s = wait_s
         # There is always a place for somebody else.
@@ -109,15 +115,25 @@ class Gate:
         self._let_in()
 
     def _may(self, tenant: str) -> bool:
-        few = not tenant or tenant.endswith(MEMBERS)
-        most = self._few_max if few else self._tenant_max
-        return self._served.get(tenant, 0) < most and (
-            self._budget is None or not tenant or self._budget.allows(tenant, self._time())
+        budget = self._budget_of(tenant)
+        return self._served.get(tenant, 0) < self._most(tenant) and (
+            budget is None or budget.allows(tenant, self._time())
         )
 
+    def _most(self, tenant: str) -> int:
+        if tenant == GUESTS:
+            return min(GUESTS_MAX, self._few_max)
+        return self._few_max if not tenant or tenant.endswith(MEMBERS) else self._tenant_max
+
+    def _budget_of(self, tenant: str) -> Budget | None:
+        if tenant == GUESTS:
+            return self._guests
+        return self._budget if tenant else None
+
     def _take(self, tenant: str) -> None:
-        if self._budget is not None and tenant:
-            self._budget.spend(tenant, self._time())
+        budget = self._budget_of(tenant)
+        if budget is not None:
+            budget.spend(tenant, self._time())
         self._total += 1
         self._served[tenant] = self._served.get(tenant, 0) + 1
 
@@ -163,13 +179,15 @@ class Gate:
         return waited_s >= (self._wait_s if may_refuse else self.deadline_s / 2)
 
 
-def gated(served: ASGIApp, app: Litestar, open_paths: Iterable[str]) -> ASGIApp:
+def gated(
+    served: ASGIApp, app: Litestar, open_paths: Iterable[str], guest_paths: Iterable[str] = ()
+) -> ASGIApp:
     """The application behind its gate (`app.state.gate`).
 
     Who watches the service asks on the open paths, and must be answered above all when it has too
-    much to do.
+    much to do. On the guests' paths passwords are sent.
     """
-    free = frozenset(open_paths)
+    free, guests = frozenset(open_paths), frozenset(guest_paths)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP or scope["path"] in free:
@@ -178,7 +196,7 @@ def gated(served: ASGIApp, app: Litestar, open_paths: Iterable[str]) -> ASGIApp:
         gate, facts = cast(Gate, app.state.gate), cast(dict[str, Any], scope)
         facts[DUE] = asyncio.get_running_loop().time() + gate.deadline_s
         facts[KNOWN] = known = app.state.recognised(_credential(scope["headers"]))
-        tenant = _line(known)
+        tenant = GUESTS if normalize_path(scope["path"]) in guests else _line(known)
         if not gate.enter(tenant):
             facts[ARRIVED] = perf_counter()
             try:

@@ -78,7 +78,7 @@ def open_handler(declared: Route, operation: OpenOperation) -> HTTPRouteHandler:
 
 def guest_handler(declared: Route, operation: GuestOperation) -> HTTPRouteHandler:
     """For a route with which somebody becomes known: there is a body, and no credential."""
-    if declared.scope or declared.body is None or declared.idempotent or declared.query:
+    if not declared.for_guests or declared.idempotent or declared.query:
         raise ValueError(f"{declared.operation_id} isn't for guests: use handler")
 
     async def serve(scope: Scope, receive: Receive) -> Reply:

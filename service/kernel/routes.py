@@ -89,6 +89,11 @@ class Route(Struct, frozen=True):
     example_body: Any = None
     example_answer: Any = None
 
+    @property
+    def for_guests(self) -> bool:
+        """Whether somebody becomes known with it: with a body, and without a credential."""
+        return not self.scope and self.body is not None
+
 
 COMMON_ERRORS = (problems.INTERNAL_ERROR, problems.UNAVAILABLE)
 # INVALID_REQUEST too: a query parameter that a route doesn't know is refused.
@@ -114,7 +119,7 @@ def errors_of(declared: Route) -> tuple[Code, ...]:
     codes = COMMON_ERRORS + declared.errors
     if declared.scope:
         codes += CREDENTIAL_ERRORS
-    elif declared.body is not None:
+    elif declared.for_guests:
         codes += GUEST_ERRORS
     if declared.body is not None:
         codes += BODY_ERRORS
