@@ -74,8 +74,8 @@ async def test_settings(data_dir: Path) -> None:
         for name, value in (
             ("work_mem", "5MB"), ("fsync", "on"), ("full_page_writes", "on"), ("jit", "off"),
             ("synchronous_commit", "on"), ("data_checksums", "on"), ("server_encoding", "UTF8"),
-            ("max_connections", "200"), ("shared_buffers", "128MB"), ("TimeZone", "UTC"),
-            ("min_wal_size", "2GB"), ("password_encryption", "scram-sha-256"),
+            ("max_connections", "200"), ("shared_buffers", "256MB"), ("TimeZone", "UTC"),
+            ("min_wal_size", "5GB"), ("password_encryption", "scram-sha-256"),
         ):  # fmt: skip
             assert await execute(server.app_dsn, f"show {name}") == value, name
         assert await execute(server.app_dsn, "select datcollate from pg_database") == "C"
