@@ -50,6 +50,8 @@ Action = Literal[
     "user.reset",
     "user.second_factor_removed",
     "user.second_factor_set",
+    "visit.began",
+    "visit.ended",
 ]
 Facts = Annotated[
     dict[str, Any] | None,

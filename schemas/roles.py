@@ -16,6 +16,20 @@ Role = Literal[
     "cashier",
     "developer",
     "auditor",
+    "platform_admin",
+    "platform_reviewer",
+    "platform_senior_reviewer",
+    "platform_finance",
+    "platform_compliance",
+    "platform_support",
+]
+VisitingRole = Literal[
+    "visiting_admin",
+    "visiting_reviewer",
+    "visiting_senior_reviewer",
+    "visiting_finance",
+    "visiting_compliance",
+    "visiting_support",
 ]
 NodeId = Annotated[
     Id,
@@ -49,7 +63,11 @@ class RoleDetail(Struct):
     role: Annotated[str, Meta(description="Its name in requests.")]
     title: str
     at: Annotated[
-        list[Literal["merchant", "area", "store"]], Meta(description="Where it can be given.")
+        list[Literal["merchant", "area", "store", "platform", "visit"]],
+        Meta(
+            description="Where it can be given. platform: to those who look after merchants. "
+            "visit: by nobody, it is had for as long as one of them visits a merchant."
+        ),
     ]
     permissions: Annotated[list[str], Meta(description="What it allows there and below.")]
     second_factor: Annotated[
@@ -59,6 +77,7 @@ class RoleDetail(Struct):
     grants: Annotated[
         list[str], Meta(description="The roles that whoever has it may give, there and below.")
     ]
+    visits: Annotated[list[str], Meta(description="As what whoever has it may visit a merchant.")]
 
 
 class RoleList(Struct):

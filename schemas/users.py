@@ -30,8 +30,11 @@ Password = Annotated[
     ),
 ]
 UserStatus = Annotated[
-    Literal["invited", "active", "disabled"],
-    Meta(description="invited: no password yet. disabled: can't sign in."),
+    Literal["invited", "active", "disabled", "visiting"],
+    Meta(
+        description="invited: no password yet. disabled: can't sign in. visiting: of the platform, "
+        "who is or was here on a visit; not in the list."
+    ),
 ]
 OneTimeToken = Annotated[
     Secret,

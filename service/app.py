@@ -36,6 +36,7 @@ import service.stores.routes
 import service.templates.routes
 import service.top_ups.routes
 import service.users.routes
+import service.visits.routes
 from service import demo_tenant, health
 from service.docs import pages as docs
 from service.error_codes import operations as error_codes
@@ -84,6 +85,7 @@ def handlers() -> Sequence[HTTPRouteHandler]:
         *service.sessions.routes.HANDLERS,
         *service.users.routes.HANDLERS,
         *service.api_keys.routes.HANDLERS,
+        *service.visits.routes.HANDLERS,
         *service.approvals.routes.HANDLERS,
         *service.merchants.routes.HANDLERS,
         *service.error_codes.routes.HANDLERS,

@@ -87,6 +87,20 @@ def _parser() -> argparse.ArgumentParser:
     bundled.add_argument("--merchant", required=True, help="mer_…, whose chain it is")
     _add_personal(add)
     _add_backups(add)
+    _add_tenants(add)
+    _add_keys(add)
+    user = add(
+        "create-owner",
+        _create_owner,
+        "invite a merchant's first person, as its owner; the platform's is its admin",
+    )
+    user.add_argument("--merchant", required=True, help="mer_…, whose owner it is")
+    user.add_argument("--email", required=True, help="their address; it isn't stored")
+    add("openapi", _openapi, "print the OpenAPI 3.1 document")
+    return parser
+
+
+def _add_tenants(add: Add) -> None:
     merchant = add("create-merchant", _create_merchant, "create a tenant")
     merchant.add_argument("--name", required=True, help="as people know it")
     merchant.add_argument(
@@ -101,6 +115,10 @@ def _parser() -> argparse.ArgumentParser:
         default="Asia/Shanghai",
         help="IANA zone that expiry runs in (default: Asia/Shanghai)",
     )
+    platform = add(
+        "create-platform", _create_platform, "create the tenant of those who look after merchants"
+    )
+    platform.add_argument("--name", required=True, help="as people know it")
     store = add("create-store", _create_store, "create a store of a merchant")
     store.add_argument("--merchant", required=True, help="mer_…, whose store it is")
     store.add_argument("--name", required=True, help="as people know it")
@@ -116,12 +134,6 @@ def _parser() -> argparse.ArgumentParser:
         type=_time_of_day,
         help="local time a business day begins, as 04:00 (default: 00:00)",
     )
-    _add_keys(add)
-    user = add("create-owner", _create_owner, "invite a merchant's first person, as its owner")
-    user.add_argument("--merchant", required=True, help="mer_…, whose owner it is")
-    user.add_argument("--email", required=True, help="their address; it isn't stored")
-    add("openapi", _openapi, "print the OpenAPI 3.1 document")
-    return parser
 
 
 def _add_keys(add: Add) -> None:
@@ -275,6 +287,15 @@ def _create_merchant(arguments: argparse.Namespace, settings: Settings) -> Any:
         settings,
         lambda pool: merchants.create(
             pool, arguments.name, arguments.mode, arguments.currency, arguments.time_zone
+        ),
+    )
+
+
+def _create_platform(arguments: argparse.Namespace, settings: Settings) -> Any:
+    return _with_pool(
+        settings,
+        lambda pool: merchants.create(
+            pool, arguments.name, "live", "CNY", "Asia/Shanghai", is_platform=True
         ),
     )
 

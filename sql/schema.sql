@@ -881,6 +881,15 @@ create policy tenant on placement as permissive for all to PUBLIC using ((mercha
 grant insert, select on placement to kafang_app;
 grant update (until) on placement to kafang_app;
 
+create table platform (
+    only_one boolean not null default true,
+    platform_id text collate "C" not null,
+    constraint platform_pkey PRIMARY KEY (only_one),
+    constraint platform_only_one_check CHECK (only_one),
+    constraint platform_platform_id_fkey FOREIGN KEY (platform_id) REFERENCES merchant(merchant_id)
+);
+grant insert, select on platform to kafang_app;
+
 create table posting (
     merchant_id text collate "C" not null,
     operation_id text collate "C" not null,
@@ -1090,7 +1099,7 @@ grant insert, select on unsequenced to kafang_app;
 create table user_account (
     merchant_id text collate "C" not null,
     user_id text collate "C" not null,
-    email_index bytea not null,
+    email_index bytea,
     masked_email text not null,
     status text not null,
     password_hash text,
@@ -1099,13 +1108,15 @@ create table user_account (
     totp_step bigint,
     version integer not null default 1,
     created_at timestamp with time zone not null,
+    is_visitor boolean not null default false,
     constraint user_account_pkey PRIMARY KEY (merchant_id, user_id),
     constraint user_account_email UNIQUE (merchant_id, email_index),
     constraint user_account_email_index_check CHECK ((octet_length(email_index) = 32)),
-    constraint user_account_has_password CHECK (((status <> 'active'::text) OR (password_hash IS NOT NULL))),
+    constraint user_account_has_password CHECK (((status <> 'active'::text) OR (password_hash IS NOT NULL) OR is_visitor)),
     constraint user_account_status_check CHECK ((status = ANY (ARRAY['invited'::text, 'active'::text, 'disabled'::text]))),
     constraint user_account_totp CHECK (((totp_sealed IS NOT NULL) OR ((totp_since IS NULL) AND (totp_step IS NULL)))),
     constraint user_account_version_check CHECK ((version > 0)),
+    constraint user_account_visitor CHECK (((is_visitor = (email_index IS NULL)) AND (NOT (is_visitor AND (password_hash IS NOT NULL))))),
     constraint user_account_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
 );
 alter table user_account enable row level security;
@@ -1158,6 +1169,32 @@ alter table user_ticket force row level security;
 create policy tenant on user_ticket as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on user_ticket to kafang_app;
 grant update (used_at) on user_ticket to kafang_app;
+
+create table visit (
+    merchant_id text collate "C" not null,
+    visit_id text collate "C" not null,
+    platform_id text collate "C" not null,
+    host_id text collate "C" not null,
+    user_id text collate "C" not null,
+    session_id text collate "C" not null,
+    role text not null,
+    reason text not null,
+    masked_email text not null,
+    began_at timestamp with time zone not null,
+    ends_at timestamp with time zone not null,
+    ended_at timestamp with time zone,
+    ended_by text collate "C",
+    constraint visit_pkey PRIMARY KEY (merchant_id, visit_id),
+    constraint visit_end CHECK (((ended_at IS NULL) = (ended_by IS NULL))),
+    constraint visit_of_two CHECK (((platform_id <> host_id) AND ((merchant_id = platform_id) OR (merchant_id = host_id)))),
+    constraint visit_merchant_id_user_id_fkey FOREIGN KEY (merchant_id, user_id) REFERENCES user_account(merchant_id, user_id)
+);
+CREATE INDEX visit_open ON public.visit USING btree (merchant_id, user_id) WHERE (ended_at IS NULL);
+alter table visit enable row level security;
+alter table visit force row level security;
+create policy tenant on visit as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on visit to kafang_app;
+grant update (ended_at, ended_by) on visit to kafang_app;
 
 CREATE OR REPLACE FUNCTION public.audit_v1(p_merchant text, p_id text, p_action text, p_object text, p_actor_kind text, p_actor text, p_session text, p_address text, p_request text, p_reason text, p_before jsonb, p_after jsonb)
  RETURNS bigint

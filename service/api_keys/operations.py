@@ -53,9 +53,7 @@ async def create(
     if (bundle == "pos") != (store_id is not None):
         raise ValueError("a pos key is bound to a store (name it), a merchant key to none")
     async with database.tenant(pool, merchant_id) as connection:
-        mode = await database.raise_epoch(connection, merchant_id)
-        if mode is None:
-            raise ValueError(f"there is no merchant {merchant_id}")
+        mode = await database.require_merchant(connection, merchant_id)
         text = tokens.new_token(merchant_id, mode)
         scopes = _scopes(bundle, mode)
         api_key_id = new_id("key")

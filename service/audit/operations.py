@@ -84,6 +84,34 @@ async def record_guest(
     )
 
 
+async def record_visit(
+    connection: database.Connection,
+    tenant_id: str,
+    action: Action,
+    visit_id: str,
+    actor: Actor,
+    where: tuple[str | None, str | None] = (None, None),
+    reason: str | None = None,
+    after: Any = None,
+) -> None:
+    """Write down a visit's beginning or end in one of its two tenants, which `connection` is in.
+
+    `where`: the address it was asked from, and the request's id.
+    """
+    await store.append(
+        connection,
+        tenant_id,
+        new_id("aud"),
+        action,
+        visit_id,
+        actor,
+        *where,
+        reason,
+        None,
+        after,
+    )
+
+
 async def record_operator(
     connection: database.Connection,
     merchant_id: str,

@@ -208,6 +208,29 @@ async def raise_epoch(connection: Connection, merchant_id: str) -> str | None:
     return mode
 
 
+async def require_merchant(connection: Connection, merchant_id: str) -> str:
+    """As `raise_epoch`. Raises ValueError for the platform, too: it has neither cards nor tills."""
+    mode = await raise_epoch(connection, merchant_id)
+    if mode is None:
+        raise ValueError(f"there is no merchant {merchant_id}")
+    if await is_platform(connection, merchant_id):
+        raise ValueError(f"{merchant_id} is the platform: only people work there")
+    return mode
+
+
+async def is_platform(connection: Connection, merchant_id: str) -> bool:
+    """Whether this is the tenant of those who look after merchants."""
+    return bool(await connection.fetchval(SQL["tenant.is_platform"], merchant_id))
+
+
+@asynccontextmanager
+async def elsewhere(connection: Connection, merchant_id: str, home_id: str) -> AsyncIterator[None]:
+    """Part of a transaction in another tenant: what the platform does there is done in both."""
+    await connection.execute(SQL["tenant.set"], merchant_id)
+    yield
+    await connection.execute(SQL["tenant.set"], home_id)
+
+
 async def one(connection: Connection, query: str, wanted: type[T], *values: Any) -> T | None:
     """The row a named query finds, as a Struct, or None."""
     row = await connection.fetchrow(SQL[query], *values)

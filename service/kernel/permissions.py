@@ -13,7 +13,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-Node = Literal["merchant", "area", "store"]
+# Where a role can be had: in the platform's own tenant, and as its visitor, too.
+Node = Literal["merchant", "area", "store", "platform", "visit"]
 
 
 class Permission(Struct, frozen=True):
@@ -30,12 +31,16 @@ class Permission(Struct, frozen=True):
 
 
 class Role(Struct, frozen=True):
-    """What somebody does: where it can be given, what it allows, and whom it may make what."""
+    """What somebody does: where it can be given, what it allows, and whom it may make what.
+
+    `visits`: as what whoever has it at the platform may visit merchants.
+    """
 
     title: str
     at: frozenset[Node]
     permissions: frozenset[str]
     grants: frozenset[str] = frozenset()
+    visits: frozenset[str] = frozenset()
 
 
 _KEYS: frozenset[Literal["keys", "people"]] = frozenset(("keys",))
@@ -86,6 +91,9 @@ PERMISSIONS = {
     "top_ups:write": Permission("top up cards", guarded=True),
     "users:read": Permission("see people and their roles", guarded=True, of=_PEOPLE),
     "users:write": Permission("invite people, and let them in no more", guarded=True, of=_PEOPLE),
+    "visits:end": Permission("end the platform's visits", guarded=True, of=_PEOPLE),
+    "visits:read": Permission("see who of the platform visits, and why", of=_PEOPLE),
+    "visits:write": Permission("visit a merchant, for a reason", guarded=True, of=_PEOPLE),
 }
 ROLES = msgspec.convert(
     tomllib.loads(files("service.kernel").joinpath("roles.toml").read_text("utf-8")),

@@ -19,9 +19,18 @@ FIRST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 async def create(
-    pool: database.Pool, name: str, mode: str, currency: str, time_zone: str
+    pool: database.Pool,
+    name: str,
+    mode: str,
+    currency: str,
+    time_zone: str,
+    *,
+    is_platform: bool = False,
 ) -> MerchantCreated:
-    """A new tenant. Raises ValueError for an unknown mode, currency or time zone."""
+    """A new tenant: a merchant, or the platform whose people look after merchants.
+
+    Raises ValueError for an unknown mode, currency or time zone, and for a second platform.
+    """
     if mode not in ("test", "live"):
         raise ValueError(f"mode {mode!r}: must be test or live")
     exponent(currency)
@@ -29,6 +38,8 @@ async def create(
     merchant_id = new_id("mer")
     async with database.tenant(pool, merchant_id) as connection:
         made = await store.insert(connection, merchant_id, name, mode, currency, time_zone)
+        if is_platform:
+            await store.become_platform(connection, merchant_id)
         after = {"name": name, "mode": mode, "currency": currency, "time_zone": time_zone}
         await audit.record_operator(
             connection, merchant_id, "merchant.created", merchant_id, after=after

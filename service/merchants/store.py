@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+import asyncpg
 from msgspec import Struct
 
 from service.kernel import database
@@ -29,6 +30,14 @@ async def insert(
     """The tenant's row."""
     await connection.execute(SQL["merchants.insert"], merchant_id, name, mode, currency, time_zone)
     return MerchantCreated(merchant_id, name, mode, currency, time_zone)
+
+
+async def become_platform(connection: database.Connection, merchant_id: str) -> None:
+    """The tenant is the platform's. Raises ValueError where there is one."""
+    try:
+        await connection.execute(SQL["merchants.become_platform"], merchant_id)
+    except asyncpg.UniqueViolationError:
+        raise ValueError("there is a platform already") from None
 
 
 async def move_clock(

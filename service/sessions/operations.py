@@ -37,6 +37,7 @@ from service.ledger.reasons import UNPROCESSABLE
 from service.rules import accounts
 from service.sessions import rules, store
 from service.sessions.store import Account
+from service.visits import operations as visits
 
 Subjects = list[tuple[bytes, int]]
 TOTP_BYTES = 20
@@ -215,8 +216,10 @@ async def end_every(
 ) -> int:
     """The same in a transaction that is nobody's request; `but` goes on.
 
-    It has raised the epoch: whoever ends what others remember does that first.
+    It has raised the epoch: whoever ends what others remember does that first. Of the platform's
+    people their visits are over, too.
     """
+    await visits.end_of(connection, merchant_id, user_id)
     return await store.end_others(connection, merchant_id, user_id, but)
 
 

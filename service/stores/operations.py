@@ -49,8 +49,7 @@ async def create(
     store_id = new_id("sto")
     made = StoreCreated(merchant_id, store_id, name, legal_entity, time_zone, day_cutoff)
     async with database.tenant(pool, merchant_id) as connection:
-        if await database.raise_epoch(connection, merchant_id) is None:
-            raise ValueError(f"there is no merchant {merchant_id}")
+        await database.require_merchant(connection, merchant_id)
         await store.insert(connection, made)
         await audit.record_operator(connection, merchant_id, "store.created", store_id, after=made)
     return made

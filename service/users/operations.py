@@ -41,6 +41,7 @@ from service.ledger.reasons import STORE_UNKNOWN, UNPROCESSABLE
 from service.rules import accounts
 from service.sessions import operations as sessions
 from service.users import rules, store
+from service.visits import operations as visits
 
 AFTER_ALL = "usr_~"  # sorts after every id
 INVITATION_S, RESET_S = 7 * 86_400.0, 3_600.0
@@ -75,6 +76,9 @@ ROLE_ELSEWHERE = define_reason("role_elsewhere", "This role can't be given at su
 NODE_UNKNOWN = define_reason("node_unknown", "You have no such area.")
 USER_MOVED = define_reason(
     "user_moved", "Somebody changed the account meanwhile. Look at it, then decide again."
+)
+USER_VISITS = define_reason(
+    "user_visits", "They visit from the platform, which looks after them; end the visit instead."
 )
 ONESELF = define_reason("oneself", "Nobody does this to themselves. Ask somebody else.")
 
@@ -140,6 +144,7 @@ async def take(call: Call, _: None) -> Answer:
         grant = next((grant for grant in user.roles if grant.id == grant_id), None)
         if grant is not None:
             await store.take(tenant, user.id, grant_id, call.credential.actor_id)
+            await visits.end_of(tenant.connection, tenant.merchant.merchant_id, user.id)
             await store.void_issued(tenant, user.id)
             before = {"role": grant.role, "node_id": grant.node_id}
             await audit.record(call, tenant, "role.revoked", user.id, before=before)
@@ -212,10 +217,12 @@ async def create_owner(
             raise ValueError(f"there is no merchant {merchant_id}")
         if not await store.insert(connection, merchant_id, user_id, index, found.masked):
             raise ValueError("somebody at this merchant has this address already")
+        is_platform = await database.is_platform(connection, merchant_id)
+        role = "platform_admin" if is_platform else "owner"
         await store.give(
-            connection, merchant_id, new_id("grt"), user_id, "owner", merchant_id, audit.account()
+            connection, merchant_id, new_id("grt"), user_id, role, merchant_id, audit.account()
         )
-        after = {"role": "owner", "node_id": merchant_id}
+        after = {"role": role, "node_id": merchant_id}
         await audit.record_operator(connection, merchant_id, "user.invited", user_id, after=after)
         return await _new_ticket(
             connection, merchant_id, mode, user_id, "invitation", INVITATION_S, audit.account()
@@ -232,6 +239,7 @@ async def roles(call: Call, _: None) -> Answer:
             sorted(role.permissions),
             sorted(name for name in role.permissions if PERMISSIONS[name].guarded),
             sorted(role.grants),
+            sorted(role.visits),
         )
         for name, role in ROLES.items()
     ]
@@ -272,6 +280,8 @@ async def _within_reach(call: Call, tenant: Reading) -> User:
     user = await _seen(call, tenant)
     if user.id == call.credential.user_id:
         raise ProblemError(USER_REFUSED, reasons=[because(ONESELF)])
+    if user.status == "visiting":
+        raise ProblemError(USER_REFUSED, reasons=[because(USER_VISITS)])
     own = await grants_of(tenant, call.credential.actor_id)
     for grant in user.roles:
         place = grant.node_id if rules.node_of(grant.node_id) == "store" else None
@@ -283,6 +293,8 @@ async def _within_reach(call: Call, tenant: Reading) -> User:
 async def _require_may_give(call: Call, tenant: Reading, role: str, node_id: str) -> None:
     """Raise 403 unless one of the caller's own roles gives this one there, 422 for nonsense."""
     kind, merchant_id = rules.node_of(node_id), tenant.merchant.merchant_id
+    if node_id == merchant_id and "platform" in ROLES[role].at:
+        kind = "platform"
     if kind not in ROLES[role].at or (kind == "merchant" and node_id != merchant_id):
         allowed = sorted(ROLES[role].at)
         reason = because(ROLE_ELSEWHERE, path="$.node_id", allowed=allowed)

@@ -22,6 +22,10 @@ select token_generation from member where merchant_id = $1 and member_id = $2;
 -- the tenant's mode.
 update merchant set epoch = epoch + 1 where merchant_id = $1 returning mode;
 
+-- name: is_platform
+-- Whether it is the platform's own tenant.
+select exists (select from platform where platform_id = $1);
+
 -- name: use_session
 -- Somebody uses a session: nothing when it is over, or nobody used it for so many seconds.
 update user_session set last_used_at = clock_timestamp()

@@ -9,7 +9,7 @@ returning user_id as id;
 
 -- name: by_ids
 -- People with their roles.
-select u.user_id as id, u.masked_email, u.status, u.totp_since is not null as second_factor, u.version, u.created_at,
+select u.user_id as id, u.masked_email, case when u.is_visitor then 'visiting' else u.status end as status, u.totp_since is not null as second_factor, u.version, u.created_at,
   coalesce((
     select json_agg(json_build_object('id', g.grant_id, 'role', g.role,
         'node_id', coalesce(g.area_id, g.store_id, $1), 'granted_at', g.granted_at, 'granted_by', g.granted_by)
@@ -20,9 +20,9 @@ where u.merchant_id = $1 and u.user_id = any ($2::text[])
 order by u.user_id desc;
 
 -- name: page
--- Who is older than an id, newest first; with stores, only who has a role at one of them.
+-- Who is older than an id, newest first; with stores, only who has a role at one of them. Who only visits isn't in it.
 select u.user_id as id from user_account u
-where u.merchant_id = $1 and u.user_id < $2
+where u.merchant_id = $1 and u.user_id < $2 and not u.is_visitor
   and ($3::text[] is null or exists (
     select from role_grant g
     where g.merchant_id = $1 and g.user_id = u.user_id and g.revoked_at is null and g.store_id = any ($3::text[])))

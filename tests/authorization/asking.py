@@ -7,7 +7,7 @@ from service.kernel.routes import Route
 from tests.api import shop
 from tests.authorization import world as worlds
 from tests.authorization.world import World
-from tests.harness import people
+from tests.harness import people, platform
 from tests.harness.tenant import TEMPLATE
 
 DEAR = 10**12
@@ -33,6 +33,7 @@ def path_of(world: World, route: Route, kind: str, relation: str, state: str) ->
         "session_id": thing,
         "api_key_id": thing,
         "approval_id": thing,
+        "visit_id": thing,
         "grant_id": "grt_" + worlds.ABSENT,
         "business_date": world.ours.things["date", "", state] if kind == "day" else "",
     }
@@ -107,6 +108,11 @@ def body_of(world: World, route: Route, kind: str, relation: str, state: str) ->
         "confirm_totp": {"one_time_code": "000000"},
         "approve": {"digest": "0" * 64},
         "reject": {"digest": "0" * 64},
+        "begin_visit": {
+            "merchant_id": "mer_" + worlds.ABSENT,
+            "role": "visiting_reviewer",
+            "reason": platform.REASON,
+        },
         "change_authority": {"version": 2**31 - 2, "rules": []},
         "create_api_key": {"name": "x", "scopes": ["nothing:at_all"]},
     }  # fmt: skip

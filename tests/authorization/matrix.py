@@ -104,6 +104,102 @@ approve!               approval     A   -   A   A   O   O   -   -   -   -   -   
 reject!                approval     A   -   A   A   O   O   -   -   -   -   -   -    -    -
 get_authority          merchant     A   A   A   A   A   A   A   A   A   -   -   A    -    A
 change_authority!      merchant     A   -   -   -   -   -   -   -   -   -   -   -    -    -
+begin_visit!           merchant     -   -   -   -   -   -   -   -   -   -   -   -    -    -
+list_visits            merchant     A   -   A   -   -   -   -   -   A   -   -   -    -    -
+end_visit!             visit        A   -   -   -   -   -   -   -   -   -   -   -    -    -
+"""
+# The platform's people as visitors of the merchant: admin, reviewer, senior reviewer, finance,
+# compliance, support; then the same in the platform's own tenant, where all of a merchant's is
+# another's.
+VISITORS = ("vad", "vrv", "vsr", "vfi", "vcm", "vsu")
+PLATFORM = ("pad", "prv", "psr", "pfi", "pcm", "psu")
+SIGNED_IN = (*ROLES, *PLATFORM)
+PLATFORM_TABLE = """
+                          vad vrv vsr vfi vcm vsu  pad prv psr pfi pcm psu
+create_card_template      -   -   -   -   -   -    -   -   -   -   -   -
+list_card_templates       -   A   A   A   A   A    -   -   -   -   -   -
+get_card_template         -   A   A   A   A   A    -   -   -   -   -   -
+issue_card                -   -   -   -   -   -    -   -   -   -   -   -
+activate_card             -   -   -   -   -   -    -   -   -   -   -   -
+look_up_card              -   -   -   A   A   A    -   -   -   -   -   -
+get_card                  -   -   -   A   A   A    -   -   -   -   -   -
+get_statement             -   -   -   A   A   A    -   -   -   -   -   -
+get_card_record           -   -   -   A   A   A    -   -   -   -   -   -
+freeze_card               -   -   -   -   -   -    -   -   -   -   -   -
+unfreeze_card             -   -   -   -   -   -    -   -   -   -   -   -
+create_member             -   -   -   -   -   -    -   -   -   -   -   -
+list_members              -   -   -   -   A   -    -   -   -   -   -   -
+look_up_member            -   -   -   -   A   -    -   -   -   -   -   -
+get_member                -   -   -   -   A   -    -   -   -   -   -   -
+list_member_cards         -   -   -   -   A   -    -   -   -   -   -   -
+change_member_phone       -   -   -   -   -   -    -   -   -   -   -   -
+change_member_name        -   -   -   -   -   -    -   -   -   -   -   -
+unmask_member             -   -   -   -   A   -    -   -   -   -   -   -
+copy_member_data          -   -   -   -   A   -    -   -   -   -   -   -
+erase_member              -   -   -   -   -   -    -   -   -   -   -   -
+place_legal_hold          -   -   -   -   A   -    -   -   -   -   -   -
+list_legal_holds          -   -   -   -   A   -    -   -   -   -   -   -
+release_legal_hold        -   -   -   -   A   -    -   -   -   -   -   -
+bind_card                 -   -   -   -   -   -    -   -   -   -   -   -
+unbind_card               -   -   -   -   -   -    -   -   -   -   -   -
+issue_member_token        -   -   -   -   -   -    -   -   -   -   -   -
+sign_out_member           -   -   -   -   -   -    -   -   -   -   -   -
+create_top_up             -   -   -   -   -   -    -   -   -   -   -   -
+quote_redemption          -   -   -   -   -   -    -   -   -   -   -   -
+create_redemption         -   -   -   -   -   -    -   -   -   -   -   -
+find_redemptions          -   -   -   A   A   A    -   -   -   -   -   -
+get_last_operation        -   -   -   A   A   A    -   -   -   -   -   -
+get_redemption            -   -   -   A   A   A    -   -   -   -   -   -
+get_receipt               -   -   -   A   A   A    -   -   -   -   -   -
+create_refund             -   -   -   -   -   -    -   -   -   -   -   -
+void_redemption           -   -   -   -   -   -    -   -   -   -   -   -
+create_reversal           -   -   -   -   -   -    -   -   -   -   -   -
+get_day                   -   -   -   A   -   A    -   -   -   -   -   -
+close_day                 -   -   -   -   -   -    -   -   -   -   -   -
+reopen_day                -   -   -   -   -   -    -   -   -   -   -   -
+report_liability          -   -   -   A   A   -    -   -   -   -   -   -
+report_movements          -   -   -   A   A   -    -   -   -   -   -   -
+report_settlements        -   -   -   A   A   -    -   -   -   -   -   -
+report_operations         -   -   -   A   A   -    -   -   -   -   -   -
+list_events               -   -   -   -   -   A    -   -   -   -   -   -
+list_audit_entries        A   -   A   -   A   -    A   -   -   -   A   -
+move_test_clock           -   -   -   -   -   -    -   -   -   -   -   -
+create_store              -   -   -   -   -   -    -   -   -   -   -   -
+list_stores               A   A   A   A   A   A    -   -   -   -   -   -
+get_store                 A   A   A   A   A   A    -   -   -   -   -   -
+move_store                -   -   -   -   -   -    -   -   -   -   -   -
+create_area               -   -   -   -   -   -    -   -   -   -   -   -
+list_areas                A   A   A   A   A   A    -   -   -   -   -   -
+move_area                 -   -   -   -   -   -    -   -   -   -   -   -
+invite_user               -   -   -   -   -   -    A   -   -   -   -   -
+list_users                A   A   A   -   A   A    A   -   -   -   A   -
+get_user                  A   A   A   -   A   A    A   -   -   -   A   -
+disable_user              -   -   -   -   -   -    A   -   -   -   -   -
+enable_user               -   -   -   -   -   -    A   -   -   -   -   -
+reset_user                -   -   -   -   -   -    A   -   -   -   -   -
+give_role                 -   -   -   -   -   -    A   -   -   -   -   -
+revoke_role               -   -   -   -   -   -    A   -   -   -   -   -
+list_roles                A   A   A   A   A   A    A   A   A   A   A   A
+get_me                    A   A   A   A   A   A    A   A   A   A   A   A
+change_password           A   A   A   A   A   A    A   A   A   A   A   A
+begin_totp                A   A   A   A   A   A    A   A   A   A   A   A
+confirm_totp              A   A   A   A   A   A    A   A   A   A   A   A
+list_sessions             A   A   A   A   A   A    A   A   A   A   A   A
+end_session               A   A   A   A   A   A    A   A   A   A   A   A
+sign_out                  A   A   A   A   A   A    A   A   A   A   A   A
+create_api_key            -   -   -   -   -   -    -   -   -   -   -   -
+list_api_keys             A   -   -   -   -   A    -   -   -   -   -   -
+rotate_api_key            -   -   -   -   -   -    -   -   -   -   -   -
+revoke_api_key            -   -   -   -   -   -    -   -   -   -   -   -
+list_approvals            -   -   A   -   A   A    A   A   A   A   A   A
+get_approval              -   -   A   -   A   A    A   A   A   A   A   A
+approve                   -   -   -   -   -   -    A   -   A   -   A   -
+reject                    -   -   -   -   -   -    A   -   A   -   A   -
+get_authority             -   -   A   -   A   A    A   A   A   A   A   A
+change_authority          -   -   -   -   -   -    A   -   -   -   -   -
+begin_visit               -   -   -   -   -   -    A   A   A   A   A   A
+list_visits               A   -   A   -   A   -    A   -   A   -   A   -
+end_visit                 -   -   -   -   -   -    A   -   -   -   -   -
 """
 # For everybody, also without a credential.
 OPEN = {"list_error_codes", "live", "ready", "sign_in", "redeem_ticket"}
@@ -132,6 +228,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "session": (("ours", "another's", "foreign", "absent"), ("",)),
     "key": (OURS, ("active", "revoked")),
     "approval": (STORES, ("open", "rejected")),
+    "visit": (OURS, ("open", "over")),
 }
 # Named in a body or a query: nothing is told of what isn't there, it is a fault of the request.
 NAMED = {"till", "sale", "at", "node", "request"}
@@ -140,12 +237,24 @@ NAMED = {"till", "sale", "at", "node", "request"}
 def rows() -> dict[str, tuple[str, bool, dict[str, str]]]:
     """Of each route what it is about, whether it wants a second factor, and its letters."""
     found = {}
-    head, *lines = TABLE.strip().splitlines()
-    assert tuple(head.split()) == COLUMNS
+    others = _letters(PLATFORM_TABLE, (*VISITORS, *PLATFORM), 1)
+    for name, (words, row) in _letters(TABLE, COLUMNS, 2).items():
+        _, more = others.pop(name.rstrip("!"))
+        found[name.rstrip("!")] = (words[1], name.endswith("!"), row | more)
+    assert not others
+    return found
+
+
+def _letters(
+    table: str, columns: tuple[str, ...], heads: int
+) -> dict[str, tuple[list[str], dict[str, str]]]:
+    head, *lines = table.strip().splitlines()
+    assert tuple(head.split()) == columns
+    found = {}
     for line in lines:
-        name, kind, *letters = line.split()
-        row = dict(zip(COLUMNS, letters, strict=True))
-        found[name.rstrip("!")] = (kind, name.endswith("!"), row)
+        words = line.split()
+        row = dict(zip(columns, words[heads:], strict=True))
+        found[words[0]] = (words[:heads], row)
     return found
 
 
@@ -153,6 +262,8 @@ def expected(letter: str, column: str, kind: str, relation: str) -> str:
     """What the request is answered: ok is neither 401, 403 nor 404."""
     if letter == "-":
         return "403"
+    if column in PLATFORM and kind == "visit" and relation == "foreign":
+        return "ok"  # every visit is the platform's, too
     if kind == "request" and relation in ("foreign", "absent"):
         return "ok"
     if letter == "X":

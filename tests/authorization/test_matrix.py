@@ -23,7 +23,7 @@ from tests.authorization import asking, matrix
 from tests.authorization import world as worlds
 from tests.authorization.world import World
 from tests.conftest import ClientOf, require_whole
-from tests.harness import people
+from tests.harness import people, platform
 from tests.harness.client import Response
 from tests.harness.server import Server
 
@@ -56,18 +56,26 @@ def cells(name: str) -> Iterator[Cell]:
     kind, guarded, letters = ROWS[name]
     relations, states = matrix.KINDS[kind]
     for column, letter in letters.items():
-        for strong in (True, False) if column in matrix.ROLES else (True,):
+        for strong in (True, False) if column in matrix.SIGNED_IN else (True,):
             given = letter if strong or not guarded else "-"
-            for relation in relations:
+            for relation in relations if column not in matrix.PLATFORM else _others(relations):
                 for state in states if relation != "absent" else states[:1]:
                     wanted = matrix.expected(given, column, kind, relation)
                     yield Cell(name, column, strong, relation, state, wanted)
 
 
+def _others(relations: tuple[str, ...]) -> tuple[str, ...]:
+    """At the platform there is nothing of a merchant's own."""
+    left = tuple(name for name in relations if name in ("foreign", "absent"))
+    return left or relations
+
+
 @pytest.fixture(name="world", scope="module")
 async def _world(server: Server, postgres: Postgres, client_of: ClientOf) -> AsyncIterator[World]:
     pool = await database.open_pool(postgres.app_dsn, 2)
-    made = await worlds.build(postgres.app_dsn, people.keys_of(server.data_dir), client_of, pool)
+    keys = people.keys_of(server.data_dir)
+    platform_id = await platform.tenant_of(pool)
+    made = await worlds.build(postgres.app_dsn, keys, client_of, pool, platform_id)
     yield made
     for merchant in (made.ours, made.theirs):
         merchant.office.drop()
@@ -108,7 +116,8 @@ async def test_another_merchants_is_answered_like_what_is_not_there(
     """The same bytes but for the request id, and what the request itself named."""
     async with client_of() as line:
         for cell in cells(name):
-            if cell.relation != "foreign":
+            is_own = name == "end_visit" and cell.column in matrix.PLATFORM
+            if cell.relation != "foreign" or is_own:
                 continue
             foreign = await ask(world, line, cell)
             absent = await ask(world, line, cell._replace(relation="absent"))
@@ -128,8 +137,8 @@ async def ask(world: World, line: Line, cell: Cell) -> Response:
     if cell.expected == "ok" and cell.route in asking.CHANGES:
         card = await worlds.card_in(world.ours.office, world.ours.tenant, state)
         path = route.path.format(card_id=card.card_id)
-    if cell.route in ("sign_out", "end_session") and cell.column in matrix.ROLES:
-        own = await _one_more_session(world, cell)
+    if cell.route in ("sign_out", "end_session") and cell.column not in matrix.KEYS:
+        own = await world.one_more(cell.column, second_factor=cell.second_factor)
         shown = own.token
         if relation == "ours":
             path = route.path.format(session_id=own.session_id)
@@ -137,19 +146,9 @@ async def ask(world: World, line: Line, cell: Cell) -> Response:
     if route.method == "POST":
         headers |= {"Content-Type": "application/json", "Idempotency-Key": shop.new_key()}
     body = asking.body_of(world, route, kind, relation, state)
+    if cell.column in matrix.PLATFORM and cell.route == "invite_user":
+        body = body.replace(b"cashier", b"platform_support")  # theirs to give
     return await line.request(route.method, path, body, headers)
-
-
-async def _one_more_session(world: World, cell: Cell) -> people.Person:
-    """A session that this cell may end, of somebody nobody else asks as."""
-    return await people.hire(
-        world.pool,
-        world.keys,
-        world.ours.tenant.merchant_id,
-        worlds.NAMES[cell.column],
-        worlds.node_of(world.ours, cell.column),
-        second_factor=cell.second_factor,
-    )
 
 
 def own_app(server: Server, postgres: Postgres) -> Litestar:
@@ -195,6 +194,8 @@ def asked_of(permission: str, column: str) -> list[Cell]:
     for name in names:
         own = [cell for cell in cells(name) if cell.column == column and cell.second_factor]
         reach = matrix.REACH.get(column, {"ours", "own"})
+        if column in matrix.PLATFORM:
+            reach = {"absent"}
         found.append(next(cell for cell in own if cell.relation in reach | {"ours"}))
     return found
 
@@ -208,7 +209,12 @@ def flips(column: str) -> list[str]:
 
 # The people of a franchisee have the roles of the others.
 @pytest.mark.parametrize(
-    "column", [column for column in matrix.ROLES if column not in ("fsm", "fcs")]
+    "column",
+    [
+        column
+        for column in (*matrix.ROLES, *matrix.VISITORS, *matrix.PLATFORM)
+        if column not in ("fsm", "fcs")
+    ],
 )
 async def test_every_single_grant_turns_a_cell_red(
     world: World,

@@ -14,10 +14,11 @@ from service.ledger.door import Keys
 from service.rules import accounts
 from service.users import store as users
 from tests.api import shop
-from tests.authorization.matrix import KEYS, ROLES
-from tests.harness import approvals, holds, people
+from tests.authorization.matrix import KEYS, PLATFORM, ROLES, VISITORS
+from tests.harness import approvals, holds, people, platform
 from tests.harness import tenant as tenants
 from tests.harness.client import Client
+from tests.harness.people import Person
 from tests.harness.tenant import Tenant, TestCard
 
 CONTRACT = ["cards:read", "redemptions:read", "redemptions:write"]
@@ -25,6 +26,10 @@ NAMES = {
     "own": "owner", "tpl": "template_designer", "chk": "checker", "fin": "finance",
     "are": "area_manager", "sto": "store_manager", "csh": "cashier", "dev": "developer",
     "aud": "auditor", "fsm": "store_manager", "fcs": "cashier",
+    "vad": "visiting_admin", "vrv": "visiting_reviewer", "vsr": "visiting_senior_reviewer",
+    "vfi": "visiting_finance", "vcm": "visiting_compliance", "vsu": "visiting_support",
+    "pad": "platform_admin", "prv": "platform_reviewer", "psr": "platform_senior_reviewer",
+    "pfi": "platform_finance", "pcm": "platform_compliance", "psu": "platform_support",
 }  # fmt: skip
 OURS = ("own", "sibling", "other", "franchise")
 DAYS = {"open": 0, "closed": 1}
@@ -48,9 +53,25 @@ class World(Struct):
     theirs: Merchant
     shown: dict[str, str]
     weak: dict[str, str]
-    people: dict[str, people.Person]
+    people: dict[str, Person]
     pool: database.Pool
     keys: Keys
+    platform_id: str
+    client_of: Callable[..., Client]
+
+    async def one_more(self, column: str, *, second_factor: bool) -> Person:
+        """Another one of a column, whom nobody else asks as."""
+        pool, keys, merchant_id = self.pool, self.keys, self.ours.tenant.merchant_id
+        if column in VISITORS:
+            begun = await platform.visiting(
+                pool, keys, self.client_of, self.platform_id, merchant_id, NAMES[column]
+            )
+            return begun[1]
+        where = self.platform_id if column in PLATFORM else merchant_id
+        node = node_of(self.ours, column)
+        return await people.hire(
+            pool, keys, where, NAMES[column], node, second_factor=second_factor
+        )
 
     def thing(self, kind: str, relation: str, state: str = "") -> str:
         """The id, key or code of something; of the other merchant's where it is foreign."""
@@ -68,44 +89,50 @@ def absent(kind: str) -> str:
         "card": "crd", "template": "tpl", "member": "mbr", "redemption": "rdm", "day": "sto",
         "store": "sto", "at": "sto", "last": "sto", "till": "sto", "sale": "sto",
         "node": "sto", "area": "are", "user": "usr",
-        "session": "ses", "key": "key", "approval": "apv",
+        "session": "ses", "key": "key", "approval": "apv", "visit": "vis",
     }  # fmt: skip
     return f"{heads[kind]}_{ABSENT}" if kind in heads else shop.new_key()
 
 
 async def build(
-    app_dsn: str, keys: Keys, client_of: Callable[..., Client], pool: database.Pool
+    app_dsn: str,
+    keys: Keys,
+    client_of: Callable[..., Client],
+    pool: database.Pool,
+    platform_id: str,
 ) -> World:
     """Everything that the table can be asked of."""
     ours = await _merchant(app_dsn, keys, client_of, pool)
     theirs = await _merchant(app_dsn, keys, client_of, pool)
-    hired = {role: await _hired(pool, keys, ours, role) for role in ROLES}
-    weak = {
-        role: await people.sign_in(
-            pool, ours.tenant.merchant_id, person.user_id, second_factor=False
+    world = World(ours, theirs, {}, {}, {}, pool, keys, platform_id, client_of)
+    for column in (*ROLES, *VISITORS, *PLATFORM):
+        person = world.people[column] = await world.one_more(column, second_factor=True)
+        world.shown[column] = person.token
+    for column in (*ROLES, *PLATFORM):
+        where = platform_id if column in PLATFORM else ours.tenant.merchant_id
+        person = await people.sign_in(
+            pool, where, world.people[column].user_id, second_factor=False
         )
-        for role, person in hired.items()
-    }
-    shown = {role: person.token for role, person in hired.items()}
+        world.weak[column] = person.token
+        if column == "chk":
+            ours.things["session", "another's", ""] = person.session_id
     for key in KEYS:
-        shown[key] = ours.things["token", key, ""]
+        world.shown[key] = ours.things["token", key, ""]
     ours.things["session", "own", ""] = absent("session")  # each cell has one of its own
-    ours.things["session", "another's", ""] = weak["chk"].session_id
-    theirs.things["session", "own", ""] = (await _hired(pool, keys, theirs, "own")).session_id
-    return World(
-        ours,
-        theirs,
-        shown,
-        {role: person.token for role, person in weak.items()},
-        hired,
-        pool,
-        keys,
-    )
+    somebody = await people.hire(pool, keys, theirs.tenant.merchant_id, "owner")
+    theirs.things["session", "own", ""] = somebody.session_id
+    for merchant in (ours, theirs):
+        await _visits(world, merchant)
+    return world
 
 
-async def _hired(pool: database.Pool, keys: Keys, merchant: Merchant, role: str) -> people.Person:
-    node = node_of(merchant, role)
-    return await people.hire(pool, keys, merchant.tenant.merchant_id, NAMES[role], node)
+async def _visits(world: World, merchant: Merchant) -> None:
+    """One that goes on, and one that the next one ended."""
+    visitor = await people.hire(world.pool, world.keys, world.platform_id, "platform_support")
+    merchant_id = merchant.tenant.merchant_id
+    for state in ("over", "open"):
+        begun = await platform.visit(world.client_of, visitor, merchant_id, "visiting_support")
+        merchant.things["visit", "own", state] = begun[0]
 
 
 def node_of(merchant: Merchant, role: str) -> str | None:

@@ -19,7 +19,7 @@ from service.kernel.paging import encode_cursor
 from service.kernel.replies import JSON
 from service.records.rules import Chained, canonical, digest, first
 from service.sessions import rules
-from tests.harness import people
+from tests.harness import people, platform
 from tests.harness import server as servers
 from tests.harness import tenant as tenants
 from tests.harness.client import Client
@@ -123,6 +123,7 @@ async def walk(server: Server, tenant: Tenant) -> dict[str, Any]:
         await _keys(steps)
         await _people(server, steps, tenant.merchant_id)
         await _approvals(server, steps, tenant.merchant_id)
+        await _visits(server, steps, tenant.merchant_id)
         await steps.send("move_test_clock", {"now": "2040-01-01T00:00:00Z"})
         await steps.send("live")
         await steps.send("ready")
@@ -232,6 +233,19 @@ async def _approvals(server: Server, steps: Walk, merchant_id: str) -> None:
         steps.boss = first
         await steps.send("reject", seen, approval_id=approval_id)
         await steps.send("list_approvals")
+    steps.boss = own
+
+
+async def _visits(server: Server, steps: Walk, merchant_id: str) -> None:
+    """Support looks after a ticket, and the owner ends it."""
+    own, owner = steps.boss, await people.owner_of(server, merchant_id)
+    visitor = await platform.hired(server, "platform_support")
+    boss, steps.boss = [Client(server.host, server.port, each.token) for each in (owner, visitor)]
+    async with boss, steps.boss:
+        begun = await steps.send("begin_visit", {"merchant_id": merchant_id})
+        steps.boss = boss
+        await steps.send("list_visits")
+        await steps.send("end_visit", visit_id=begun["visit"]["id"])
     steps.boss = own
 
 

@@ -33,6 +33,7 @@ ID_PREFIXES = {
     "api_key_id": "key",
     "approval_id": "apv",
     "legal_hold_id": "lgh",
+    "visit_id": "vis",
 }
 # A day that any store may have had.
 BUSINESS_DATE = "2026-03-01"

@@ -1,0 +1,1 @@
+"""Visits: the platform's people at a merchant, for a reason and for an hour."""
