@@ -95,6 +95,9 @@ FULL: dict[str, dict[str, Any]] = {
     "rotate_api_key": {"overlap_s": 60},
     "approve": {"digest": "9f" * 32, "note": "bill seen"},
     "reject": {"digest": "9f" * 32, "note": "no bill"},
+    "begin_visit": {
+        "merchant_id": "mer_" + "0" * 26, "role": "visiting_support", "reason": "ticket 20481",
+    },
     "change_authority": {
         "version": 0,
         "rules": [
@@ -174,6 +177,7 @@ def filled(path: str) -> str:
         "api_key_id": "key_" + "0" * 26,
         "approval_id": "apv_" + "0" * 26,
         "legal_hold_id": "lgh_" + "0" * 26,
+        "visit_id": "vis_" + "0" * 26,
     }
     return path.format(**ids)
 

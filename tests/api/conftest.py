@@ -8,7 +8,7 @@ from service import app
 from service.kernel import database, embedded
 from tests.api.staff import Staff
 from tests.conftest import ClientOf
-from tests.harness import contract, people
+from tests.harness import contract, people, platform
 from tests.harness import tenant as tenants
 from tests.harness.client import Client, Response
 from tests.harness.server import Server
@@ -34,25 +34,28 @@ class CheckedClient(Client):
 
 
 class AnyoneClient(CheckedClient):
-    """Whoever a route is for: the merchant's own key, or its owner who is signed in."""
+    """Whoever a route is for: the merchant's own key, its owner, or one who visits merchants."""
 
-    def __init__(self, server: Server, api_key: str, session: str) -> None:
+    def __init__(self, server: Server, api_key: str, owner: str, visitor: str) -> None:
         super().__init__(server.host, server.port, api_key)
-        self._tokens = {False: api_key, True: session}
+        self._api_key, self._owner, self._visitor = api_key, owner, visitor
 
     async def request(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Response:
-        """Send as one of the two."""
+        """Send as one of them."""
         route = contract.route_of(ROUTES, method, path.partition("?")[0])
-        self._token = self._tokens[route is not None and people.is_for_people(route)]
+        self._token = self._api_key
+        if route is not None and people.is_for_people(route):
+            self._token = self._visitor if route.scope == "visits:write" else self._owner
         return await super().request(method, path, body, headers)
 
 
 async def anyone_of(server: Server, tenant: Tenant) -> AnyoneClient:
-    """A client for every route of a merchant; it has an owner from then on."""
+    """A client for every route; the merchant has an owner from then on."""
     owner = await people.owner_of(server, tenant.merchant_id)
-    return AnyoneClient(server, tenant.merchant_key, owner.token)
+    visitor = await platform.hired(server, "platform_support")
+    return AnyoneClient(server, tenant.merchant_key, owner.token, visitor.token)
 
 
 @pytest.fixture(scope="session")

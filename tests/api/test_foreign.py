@@ -15,7 +15,7 @@ from service.kernel.embedded import Server
 from tests.api import shop
 from tests.api.conftest import ROUTES, anyone_of
 from tests.conftest import ClientOf
-from tests.harness import approvals, contract, holds, people
+from tests.harness import approvals, contract, holds, people, platform
 from tests.harness.client import Client
 from tests.harness.server import Server as Service
 from tests.harness.tenant import Tenant
@@ -39,6 +39,14 @@ async def _organisation(
         store_id = other.store_ids[0]
         approval_id, _ = await approvals.waiting(pool, other.merchant_id, store_id)
         hold_id = await holds.placed(pool, other.merchant_id, member_id)
+        visit_id, _ = await platform.visiting(
+            pool,
+            keys,
+            client_of,
+            await platform.tenant_of(pool),
+            other.merchant_id,
+            "visiting_support",
+        )
     finally:
         await pool.close()
     async with client_of(other.merchant_key) as client:
@@ -52,6 +60,7 @@ async def _organisation(
         "api_key_id": key.api_key_id,
         "approval_id": approval_id,
         "legal_hold_id": hold_id,
+        "visit_id": visit_id,
         "grant_id": me["user"]["roles"][0]["id"],
     }
 

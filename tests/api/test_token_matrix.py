@@ -111,6 +111,9 @@ TABLE = {
     "reject":               "403  403  403  403  403  403  403",
     "get_authority":        "200  200  200  200  403  403  403",
     "change_authority":     "403  403  403  403  403  403  403",
+    "begin_visit":          "403  403  403  403  403  403  403",
+    "list_visits":          "403  403  403  403  403  403  403",
+    "end_visit":            "403  403  403  403  403  403  403",
     "sign_in":              "400  400  400  400  400  400  400",
     "redeem_ticket":        "400  400  400  400  400  400  400",
     "list_error_codes":     "200  200  200  200  200  200  200",
@@ -201,6 +204,7 @@ async def _world(server: Server, postgres: Postgres, client_of: ClientOf) -> Asy
         "user_id": "usr_" + "0" * 26, "session_id": "ses_" + "0" * 26,
         "api_key_id": "key_" + "0" * 26, "grant_id": "grt_" + "0" * 26,
         "approval_id": "apv_" + "0" * 26, "legal_hold_id": "lgh_" + "0" * 26,
+        "visit_id": "vis_" + "0" * 26,
     }  # fmt: skip
     async with client_of() as line:
         yield World(ids, shown, line)

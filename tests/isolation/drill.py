@@ -23,7 +23,7 @@ from tests.isolation.world import Tenant, fresh_no
 CALLERS = 16
 CALLS_MIN = 100
 ROUTES = [route for route in app.declared() if route.scope]
-KINDS = ("pos", "merchant", "merchant", "member", "boss", "boss")
+KINDS = ("pos", "merchant", "merchant", "member", "boss", "boss", "visiting")
 EXAMPLE_ID = re.compile(r"\b([a-z]{3})_06f2k9v3c0a1b2c3d4e5f6g7h[0-9a-v]\b")
 MARK = re.compile(rb"wm-\d{4}-x")
 MERCHANT = re.compile(rb"\bmer_[0-9a-v]{26}\b")
@@ -42,6 +42,7 @@ QUERIES = {
     "list_users": "limit=200",
     "list_api_keys": "limit=200",
     "list_approvals": "limit=200",
+    "list_visits": "limit=200",
 }
 # They would end what others of the drill need.
 SPARED = {"move_test_clock", "sign_out_member", "close_day", "erase_member"}
@@ -91,8 +92,10 @@ class Drill(Struct):
         caller, other = self.chance.sample(self.tenants, 2)
         named = other if self.chance.random() < 0.5 else caller
         kind = self.chance.choice(KINDS)
-        if route.operation_id in NOT_AS_ONESELF and kind == "boss":
+        if route.operation_id in NOT_AS_ONESELF and kind in ("boss", "visiting"):
             kind = "merchant"
+        if route.operation_id == "begin_visit":  # the platform names whom it likes
+            named, kind = caller, self.chance.choice(("visitor 2", "boss"))
         async with Client(self.server.host, self.server.port, caller.keys[kind]) as client:
             answer = await self._send(client, route, caller, named)
         self.statuses[answer.status] += 1
@@ -144,6 +147,7 @@ PATH_IDS = {
     "api_key_id": "spare_key",
     "approval_id": "apv",
     "legal_hold_id": "lgh",
+    "visit_id": "vis",
 }
 
 

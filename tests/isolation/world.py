@@ -13,7 +13,7 @@ from service.kernel import database
 from service.ledger.door import Keys
 from service.merchants import operations as merchants
 from service.stores import operations as stores
-from tests.harness import approvals, people
+from tests.harness import approvals, people, platform
 from tests.harness.client import Client, Response
 from tests.harness.server import Server
 from tests.harness.tenant import TEMPLATE, ZONE
@@ -47,12 +47,13 @@ async def settle(server: Server, how_many: int) -> list[Tenant]:
     pool = await database.open_pool(server.postgres.app_dsn, 4)
     keys = people.keys_of(server.data_dir)
     try:
+        platform_id = await platform.tenant_of(pool)
         made: list[Tenant] = []
         indexes = iter(range(how_many))
 
         async def work() -> None:
             for index in indexes:
-                tenant = await _make(pool, keys, mark_of(index))
+                tenant = await _make(pool, keys, platform_id, mark_of(index))
                 await _live(server, tenant)
                 made.append(tenant)
 
@@ -62,7 +63,7 @@ async def settle(server: Server, how_many: int) -> list[Tenant]:
     return made
 
 
-async def _make(pool: database.Pool, keys: Keys, mark: str) -> Tenant:
+async def _make(pool: database.Pool, keys: Keys, platform_id: str, mark: str) -> Tenant:
     merchant_id = (await merchants.create(pool, f"青禾 {mark}", "test", "CNY", ZONE)).merchant_id
     store = await stores.create(pool, merchant_id, f"一店 {mark}", f"公司 {mark}", ZONE, time(4))
     till = await api_keys.create(pool, merchant_id, f"till {mark}", "pos", store.store_id)
@@ -71,6 +72,7 @@ async def _make(pool: database.Pool, keys: Keys, mark: str) -> Tenant:
     boss = await people.hire(pool, keys, merchant_id, "owner")
     another = await people.sign_in(pool, merchant_id, boss.user_id, second_factor=True)
     cashier = await people.hire(pool, keys, merchant_id, "cashier", store.store_id)
+    visitors = [await people.hire(pool, keys, platform_id, "platform_support") for _ in range(3)]
     request = json.dumps({"body": {"reason": f"reason {mark}"}})
     approval_id, _ = await approvals.waiting(pool, merchant_id, store.store_id, request)
     ids = {
@@ -83,6 +85,7 @@ async def _make(pool: database.Pool, keys: Keys, mark: str) -> Tenant:
         "usr": cashier.user_id,
     }
     shown = {"pos": till.token, "merchant": office.token, "boss": boss.token}
+    shown |= {f"visitor {number}": each.token for number, each in enumerate(visitors)}
     return Tenant(mark, ids, shown)
 
 
@@ -123,6 +126,13 @@ async def _live(server: Server, tenant: Tenant) -> None:
         await done(office, f"/v1/members/{ids['mbr']}/cards", {"card_id": ids["crd"]})
         holds = f"/v1/members/{ids['mbr']}/legal-holds"
         ids["lgh"] = (await done(boss, holds, {"reason": f"order {mark}"}))["id"]
+        visit = {"merchant_id": ids["mer"], "role": "visiting_support"}
+        visit["reason"] = f"ticket of {mark}"
+        begun = []
+        for number in range(2):
+            async with Client(server.host, server.port, tenant.keys[f"visitor {number}"]) as own:
+                begun.append(await done(own, "/v1/visits", visit))
+        ids["vis"], tenant.keys["visiting"] = begun[0]["visit"]["id"], begun[1]["token"]
         token = await done(office, f"/v1/members/{ids['mbr']}/tokens", {"expires_in_s": 3600})
         tenant.keys["member"] = token["token"]
         credit = {
