@@ -29,7 +29,7 @@ from tests.ledger.stored_refusals import How, call
 ABSENT = {
     "user_id": "usr_" + "0" * 26, "area_id": "are_" + "0" * 26, "store_id": "sto_" + "0" * 26,
     "session_id": "ses_" + "0" * 26, "api_key_id": "key_" + "0" * 26,
-    "grant_id": "grt_" + "0" * 26,
+    "grant_id": "grt_" + "0" * 26, "visit_id": "vis_" + "0" * 26,
 }  # fmt: skip
 RIGHT, WRONG = people.PASSWORD, "Seven*Lamps over 2 roofs"
 PASSWORDS = Passwords()
@@ -37,13 +37,18 @@ FULL = Passwords(waiting_max=0)
 
 
 async def asked(
-    merchant: Shop, role: str = "owner", node_id: str | None = None, **path: str
+    merchant: Shop,
+    role: str = "owner",
+    node_id: str | None = None,
+    *,
+    at: str = "",
+    **path: str,
 ) -> Any:
-    """A request of somebody with a role."""
-    found = call(merchant)
+    """A request of somebody with a role, at the merchant or `at` another tenant."""
+    found, tenant_id = call(merchant), at or merchant.merchant_id
     keys = found.state.door_keys
-    person = await people.hire(merchant.pool, keys, merchant.merchant_id, role, node_id)
-    known = await merchant.terms.load(merchant.merchant_id, [tokens.hash_of(person.token)])
+    person = await people.hire(merchant.pool, keys, tenant_id, role, node_id)
+    known = await merchant.terms.load(tenant_id, [tokens.hash_of(person.token)])
     assert known is not None
     found.credential = known.credentials[tokens.hash_of(person.token)]
     found.path = {**ABSENT, **path}

@@ -26,6 +26,7 @@ from tests.ledger import (
     pure,
     refusal_cases,
     stored_refusals,
+    visit_refusals,
 )
 from tests.ledger.refusal_cases import CASES, FROZEN, decided, redeem
 from tests.ledger.rules.kit import Shop, caught, shop
@@ -36,6 +37,7 @@ STORED = [
     *stored_refusals.CASES,
     *member_refusals.CASES,
     *people_refusals.CASES,
+    *visit_refusals.CASES,
     *personal_refusals.CASES,
     *desk_refusals.CASES,
     *approval_refusals.CASES,
