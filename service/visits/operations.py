@@ -6,8 +6,8 @@ merchant. Both tenants keep the visit and write down its beginning and its end, 
 It ends with its hour, and at once when either side ends it, when the visitor signs out, or when
 the platform takes their role, their password or their account (decision 0026).
 
-Where both tenants are locked, the platform comes before the merchant; a merchant that ends a visit
-locks itself alone.
+Whoever locks both tenants takes the platform's row before a merchant's, and the platform's trail
+after it; a merchant that ends a visit locks its own row, and then that trail.
 """
 
 from datetime import timedelta
@@ -45,8 +45,8 @@ async def begin(call: Call, body: VisitBegin) -> Answer:
             reason = because(ROLE_NOT_YOURS, path="$.role", allowed=sorted(allowed))
             raise ProblemError(UNPROCESSABLE, reasons=[reason])
         home_id = tenant.merchant.merchant_id
-        for earlier in await store.open_of(tenant.connection, home_id, user_id, body.merchant_id):
-            await _end(tenant.connection, home_id, earlier, audit.actor_of(call))
+        earlier = await store.open_of(tenant.connection, home_id, user_id, body.merchant_id)
+        await _end(tenant.connection, home_id, earlier, audit.actor_of(call))
         visit = await _planned(tenant, user_id, body)
         token = await _admitted(call, tenant, visit)
         await store.insert(tenant.connection, home_id, visit)
@@ -67,9 +67,10 @@ async def end(call: Call, _: None) -> Answer:
     visit_id = object_id(call, "visit_id", "vis")
     async with configuring(call, also_suspended=True) as tenant:
         connection, home_id = tenant.connection, tenant.merchant.merchant_id
-        for visit in await store.by_ids(connection, home_id, [visit_id]):
-            if visit.ended_at is None and visit.ends_at > await store.now(connection):
-                await _end(connection, home_id, visit, audit.actor_of(call))
+        now = await store.now(connection)
+        found = await store.by_ids(connection, home_id, [visit_id])
+        goes_on = [visit for visit in found if visit.ended_at is None and visit.ends_at > now]
+        await _end(connection, home_id, goes_on, audit.actor_of(call))
         found = await store.by_ids(connection, home_id, [visit_id])
     if not found:
         raise ProblemError(NOT_FOUND)
@@ -78,8 +79,8 @@ async def end(call: Call, _: None) -> Answer:
 
 async def end_of(connection: database.Connection, tenant_id: str, user_id: str) -> None:
     """Every visit of somebody is over, in the transaction that takes what they visit with."""
-    for visit in await store.open_of(connection, tenant_id, user_id):
-        await _end(connection, tenant_id, visit, Actor("user", user_id, None))
+    found = await store.open_of(connection, tenant_id, user_id)
+    await _end(connection, tenant_id, found, Actor("user", user_id, None))
 
 
 async def _planned(tenant: Reading, user_id: str, body: VisitBegin) -> Kept:
@@ -112,24 +113,23 @@ async def _admitted(call: Call, tenant: Reading, visit: Kept) -> str:
         await store.admit(connection, visit)
         await store.take_roles(connection, visit, visit.user_id)  # of one that ended by itself
         await store.give_role(connection, visit, new_id("grt"))
-        await store.start_session(call.address, connection, visit, tokens.hash_of(token))
+        await store.start_session(connection, visit, tokens.hash_of(token), call.address)
         await store.insert(connection, host_id, visit)
         await _record_begun(call, connection, host_id, visit)
     return token
 
 
-async def _end(connection: database.Connection, home_id: str, visit: Kept, actor: Actor) -> None:
-    """In both tenants, the merchant's first."""
-    host_id = visit.merchant_id
-    if home_id == host_id:
-        await _show_out(connection, visit, actor)
+async def _end(
+    connection: database.Connection, home_id: str, visits: list[Kept], actor: Actor
+) -> None:
+    """In both tenants. The merchants' part comes first: who ends one there waits for our trail."""
+    for visit in visits:
+        async with database.elsewhere(connection, visit.merchant_id, home_id):
+            await database.raise_epoch(connection, visit.merchant_id)
+            await _show_out(connection, visit, actor)
+    for visit in visits:
         async with database.elsewhere(connection, visit.platform_id, home_id):
             await _close(connection, visit.platform_id, visit, actor)
-        return
-    async with database.elsewhere(connection, host_id, home_id):
-        await database.raise_epoch(connection, host_id)
-        await _show_out(connection, visit, actor)
-    await _close(connection, home_id, visit, actor)
 
 
 async def _show_out(connection: database.Connection, visit: Kept, actor: Actor) -> None:
@@ -141,8 +141,8 @@ async def _show_out(connection: database.Connection, visit: Kept, actor: Actor) 
 async def _close(
     connection: database.Connection, tenant_id: str, visit: Kept, actor: Actor
 ) -> None:
-    await store.end(connection, tenant_id, visit.id, actor.id)
-    await audit.record_visit(connection, tenant_id, "visit.ended", visit.id, actor)
+    if await store.end(connection, tenant_id, visit.id, actor.id):
+        await audit.record_visit(connection, tenant_id, "visit.ended", visit.id, actor)
 
 
 async def _record_begun(

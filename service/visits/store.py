@@ -58,12 +58,12 @@ async def take_roles(connection: database.Connection, visit: Kept, by: str) -> N
 
 
 async def start_session(
-    call_address: str | None, connection: database.Connection, visit: Kept, secret_hash: bytes
+    connection: database.Connection, visit: Kept, secret_hash: bytes, address: str | None
 ) -> None:
     """The session of a visit."""
     seconds = (visit.ends_at - visit.began_at).total_seconds()
     at, who = (visit.merchant_id, visit.session_id), visit.user_id
-    row = (*at, who, secret_hash, True, call_address, None, seconds)
+    row = (*at, who, secret_hash, True, address, None, seconds)
     await connection.execute(SQL["sessions.start"], *row)
 
 
@@ -83,9 +83,9 @@ async def insert(connection: database.Connection, tenant_id: str, visit: Kept) -
     await connection.execute(SQL["visits.begin"], *row)
 
 
-async def end(connection: database.Connection, tenant_id: str, visit_id: str, by: str) -> None:
-    """The end of the visit, in one of its tenants."""
-    await connection.execute(SQL["visits.end"], tenant_id, visit_id, by)
+async def end(connection: database.Connection, tenant_id: str, visit_id: str, by: str) -> bool:
+    """The end of the visit, in one of its tenants; whether it wasn't over before."""
+    return await _value(connection, "end", tenant_id, visit_id, by) is not None
 
 
 async def by_ids(connection: database.Connection, tenant_id: str, ids: Iterable[str]) -> list[Kept]:

@@ -42,7 +42,8 @@ select visit_id as id from visit where merchant_id = $1 and visit_id < $2 order 
 -- name: end
 -- It is over.
 update visit set ended_at = clock_timestamp(), ended_by = $3
-where merchant_id = $1 and visit_id = $2 and ended_at is null;
+where merchant_id = $1 and visit_id = $2 and ended_at is null
+returning visit_id;
 
 -- name: now
 -- By the database's clock.
