@@ -1,11 +1,12 @@
 """Two hundred people sign in at once, over and over: what the tills notice. THREAT-T19."""
 
 import asyncio
+import json
+import sys
 from collections import Counter
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from statistics import median
-
-from msgspec import Struct
 
 from service.kernel import database
 from service.kernel.ids import new_id
@@ -17,67 +18,28 @@ from tests.bench.bench import Bench, say
 from tests.bench.figures import BenchError, Line, percentile
 from tests.bench.measures import MANY, ms, resident_kib
 from tests.harness import people
-from tests.harness.client import Client
 
 AT_ONCE = 200
-# Of every so many one hangs up before the answer.
-HANGS_UP = 4
 P99_MAX, MEMORY_MAX_MIB = 2.0, 64
-
-
-class _Crowd(Struct):
-    """People who sign in, and what they were told; 0: they had hung up."""
-
-    port: int
-    merchant_id: str
-    emails: list[str]
-    told: Counter[int]
-
-    async def flood(self) -> None:
-        """All of them at once, again and again, until it is cancelled."""
-        await asyncio.gather(*(self._insist(number) for number in range(len(self.emails))))
-
-    async def _insist(self, number: int) -> None:
-        body = {
-            "merchant_id": self.merchant_id,
-            "email": self.emails[number],
-            "password": people.PASSWORD,
-        }
-        for turn in range(number, 10**9):
-            line = Client("127.0.0.1", self.port)
-            try:
-                asked = asyncio.create_task(line.post("/v1/sessions", body))
-                if turn % HANGS_UP == 0:
-                    await asyncio.wait([asked], timeout=0.05)
-                    self.told[0] += not asked.done()
-                else:
-                    self.told[(await asked).status] += 1
-            finally:
-                asked.cancel()
-                line.drop()
-                with suppress(asyncio.CancelledError, OSError, EOFError):
-                    await asked
 
 
 async def sign_in(bench: Bench) -> list[Line]:
     """The tills' p99 at a quarter of the peak, alone and beside the crowd, in turns."""
     per_s = await bench.http([load.all_cards(bench.merchant)], MANY) / 4
-    crowd = _Crowd(bench.server.port, bench.merchant.merchant_id, await _hired(bench), Counter())
+    emails, told = await _hired(bench), Counter[int]()
     before_kib = sum(map(resident_kib, bench.server.workers()))
     alone: list[float] = []
     beside: list[float] = []
     most_kib = before_kib
     for _ in range(bench.plan.rounds):
         alone.append(await _p99_ms(bench, per_s))
-        flood = asyncio.create_task(crowd.flood())
-        beside.append(await _p99_ms(bench, per_s))
-        most_kib = max(most_kib, sum(map(resident_kib, bench.server.workers())))
-        flood.cancel()
-        await asyncio.wait([flood])
+        async with _crowd(bench, emails, told):
+            beside.append(await _p99_ms(bench, per_s))
+            most_kib = max(most_kib, sum(map(resident_kib, bench.server.workers())))
         say(f"  at {per_s:,.0f}/s: p99 {alone[-1]:.1f} ms, beside sign-ins {beside[-1]:.1f} ms")
-    say(f"  told: {dict(sorted(crowd.told.items()))}")
-    if not crowd.told[201] or crowd.told.keys() - {0, 201, 429, 503}:
-        raise BenchError(f"signing in was answered {crowd.told}")
+    say(f"  told: {dict(sorted(told.items()))}")
+    if not told[201] or told.keys() - {0, 201, 429, 503}:
+        raise BenchError(f"signing in was answered {told}")
     ratios = [b / a for a, b in zip(alone, beside, strict=True)]
     gained_mib = (most_kib - before_kib) / 1024
     return [
@@ -91,7 +53,7 @@ async def sign_in(bench: Bench) -> list[Line]:
         ),
         Line(
             "let in, turned away, hung up",
-            f"{crowd.told[201]}, {crowd.told[503] + crowd.told[429]}, {crowd.told[0]}",
+            f"{told[201]}, {told[503] + told[429]}, {told[0]}",
         ),
         Line(
             "memory the workers gained",
@@ -100,6 +62,31 @@ async def sign_in(bench: Bench) -> list[Line]:
             gained_mib <= MEMORY_MAX_MIB,
         ),
     ]
+
+
+@asynccontextmanager
+async def _crowd(bench: Bench, emails: list[str], told: Counter[int]) -> AsyncIterator[None]:
+    """They sign in meanwhile; `told` learns what they were answered."""
+    whose = (str(bench.server.port), bench.merchant.merchant_id)
+    crowd = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.crowd", *whose),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert crowd.stdin is not None
+    assert crowd.stdout is not None
+    try:
+        crowd.stdin.write("\n".join(emails).encode())
+        crowd.stdin.write_eof()
+        await crowd.stdout.readline()
+        yield
+        crowd.terminate()
+        counts = json.loads(await crowd.stdout.read())
+        told.update({int(status): count for status, count in counts.items()})
+    finally:
+        with suppress(ProcessLookupError):
+            crowd.kill()
+        await crowd.wait()
 
 
 async def _p99_ms(bench: Bench, per_s: float) -> float:
