@@ -113,7 +113,7 @@ async def test_T15_nothing_sent_after_a_key_is_revoked_passes(
 
             stop = Stop()
             asks = [
-                _looking(till, card)
+                looking(till, card)
                 if n % 3 == 0
                 else _selling(till, card, f"revoke-{number}-{n}", tenant.store_ids[0])
                 for n, till in enumerate(tills)
@@ -193,7 +193,8 @@ async def done(client: Client, path: str, body: dict[str, Any]) -> None:
     assert answer.status in (200, 201), answer.body
 
 
-def _looking(till: Client, card: TestCard) -> Ask:
+def looking(till: Client, card: TestCard) -> Ask:
+    """Look at a card, again and again."""
     return lambda _: till.get(f"/v1/cards/{card.card_id}")
 
 

@@ -5,12 +5,11 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 import pytest
 
 from service.kernel import database, embedded
-from tests.concurrency.test_stop_at_once import PEOPLE_ROUNDS, STREAMS, Stop, done
+from tests.concurrency.test_stop_at_once import PEOPLE_ROUNDS, STREAMS, Stop, done, looking
 from tests.harness import people, platform
 from tests.harness import tenant as tenants
 from tests.harness.client import Client, Response
@@ -48,9 +47,6 @@ async def test_T15_nothing_sent_after_a_visit_has_ended_passes(
             [grant] = (await chief.get(user)).json()["roles"]
             lines = [line_of(there.token) for _ in range(STREAMS)]
 
-            def looking(line: Client, _: int) -> Any:
-                return line.get(f"/v1/cards/{card.card_id}")
-
             async with as_person(server, visitor) as own:
                 acts = {
                     "the merchant": (boss, f"/v1/visits/{visit_id}/end"),
@@ -58,7 +54,7 @@ async def test_T15_nothing_sent_after_a_visit_has_ended_passes(
                     "signed out at home": (own, "/v1/me/sign-out"),
                 }
                 stop = Stop()
-                asks = [partial(looking, line) for line in lines]
+                asks = [looking(line, card) for line in lines]
                 await stop.around(asks, done(*acts[how], {}))
             for line in lines:
                 line.drop()
