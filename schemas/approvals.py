@@ -23,16 +23,7 @@ ApprovalKind = Annotated[
     Meta(description="What is asked for. `refund`, `reversal` and `void` have an amount."),
 ]
 # The roles that may approve at all (roles.toml).
-Decider = Literal[
-    "owner",
-    "checker",
-    "finance",
-    "area_manager",
-    "store_manager",
-    "platform_admin",
-    "platform_senior_reviewer",
-    "platform_compliance",
-]
+Decider = Literal["owner", "checker", "finance", "area_manager", "store_manager"]
 ApprovalStatus = Annotated[
     Literal["open", "approved", "used", "rejected", "withdrawn", "expired", "void"],
     Meta(

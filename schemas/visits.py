@@ -35,7 +35,9 @@ class Visit(Struct):
     id: str
     merchant_id: Annotated[str, Meta(description="Who is visited.")]
     user_id: Annotated[str, Meta(description="Who visits: the actor in the merchant's trail.")]
-    masked_email: str
+    masked_email: Annotated[
+        Secret, Meta(description="For screens.", examples=["g***@kafang.example"])
+    ]
     role: Annotated[VisitingRole, Meta(description="As what.")]
     reason: Reason
     began_at: Instant

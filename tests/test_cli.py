@@ -252,28 +252,6 @@ def test_a_key_for_a_store_that_is_not_there(server: Server) -> None:
     assert done.stderr == "kafang: the merchant has no store sto_x\n"
 
 
-def test_the_platform_is_one_and_has_people_alone(own: Server) -> None:
-    made = kafang(own, "create-platform", "--name", "卡坊", "--json")
-    platform_id = json.loads(made.stdout)["merchant_id"]
-    of = ("--merchant", platform_id)
-    for arguments, says in (
-        (("create-platform", "--name", "再来一个"), "there is a platform already"),
-        (
-            ("create-store", *of, "--name", "一店", "--legal-entity", "卡坊"),
-            "is the platform: only people work there",
-        ),
-        (
-            ("create-key", *of, "--name", "x", "--bundle", "merchant"),
-            "is the platform: only people work there",
-        ),
-    ):
-        refused = kafang(own, *arguments)
-        assert (refused.returncode, says in refused.stderr) == (1, True), refused.stderr
-    invited = kafang(own, "create-owner", *of, "--email", "gao.ming@kafang.example", "--json")
-    [role] = json.loads(invited.stdout)["user"]["roles"]
-    assert (role["role"], role["node_id"]) == ("platform_admin", platform_id)
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [(["--currency", "XXX"], "'XXX'"), (["--time-zone", "Mars/Base"], "'Mars/Base'")],
@@ -326,3 +304,25 @@ def test_a_second_service_on_the_same_port_is_refused(
     assert f"127.0.0.1:{server.port} is in use" in done.stderr
     assert "KAFANG_PORT" in done.stderr
     assert same_folder or not list(tmp_path.iterdir())
+
+
+def test_the_platform_is_one_and_has_people_alone(own: Server) -> None:
+    made = kafang(own, "create-platform", "--name", "卡坊", "--json")
+    platform_id = json.loads(made.stdout)["merchant_id"]
+    of = ("--merchant", platform_id)
+    for arguments, says in (
+        (("create-platform", "--name", "再来一个"), "there is a platform already"),
+        (
+            ("create-store", *of, "--name", "一店", "--legal-entity", "卡坊"),
+            "is the platform: only people work there",
+        ),
+        (
+            ("create-key", *of, "--name", "x", "--bundle", "merchant"),
+            "is the platform: only people work there",
+        ),
+    ):
+        refused = kafang(own, *arguments)
+        assert (refused.returncode, says in refused.stderr) == (1, True), refused.stderr
+    invited = kafang(own, "create-owner", *of, "--email", "gao.ming@kafang.example", "--json")
+    [role] = json.loads(invited.stdout)["user"]["roles"]
+    assert (role["role"], role["node_id"]) == ("platform_admin", platform_id)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import asyncpg
 import msgspec
 
+from service.kernel.problems import ProblemError
 from service.kernel.sql import SQL
 
 if TYPE_CHECKING:  # generic for the type checker only
@@ -72,7 +73,7 @@ SEQUENCER_SETTINGS = WRITER_SETTINGS | {
 ACQUIRE_TIMEOUT_S = 2.5
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 15.0
-START_PATIENCE_S = 60.0
+START_PATIENCE_S = 180.0
 
 
 class UnsafeDatabaseError(RuntimeError):
@@ -227,7 +228,11 @@ async def is_platform(connection: Connection, merchant_id: str) -> bool:
 async def elsewhere(connection: Connection, merchant_id: str, home_id: str) -> AsyncIterator[None]:
     """Part of a transaction in another tenant: what the platform does there is done in both."""
     await connection.execute(SQL["tenant.set"], merchant_id)
-    yield
+    try:
+        yield
+    except ProblemError:  # there are refusals whose transaction commits
+        await connection.execute(SQL["tenant.set"], home_id)
+        raise
     await connection.execute(SQL["tenant.set"], home_id)
 
 

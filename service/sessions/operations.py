@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from schemas.audit import Actor
 from schemas.sessions import (
     PasswordConfirm,
     RecoveryCodes,
@@ -109,11 +110,13 @@ async def browse(call: Call, _: None) -> Answer:
 
 
 async def end(call: Call, _: None) -> Answer:
-    """One of one's own sessions is over."""
+    """One of one's own sessions is over, and every visit: it may have been begun there."""
     session_id = object_id(call, "session_id", "ses")
     async with configuring(call, also_suspended=True) as tenant:
-        if not await store.end(tenant, call.credential.actor_id, session_id):
+        merchant_id, user_id = tenant.merchant.merchant_id, call.credential.actor_id
+        if not await store.end(tenant, user_id, session_id):
             raise ProblemError(NOT_FOUND)
+        await visits.end_of(tenant.connection, merchant_id, user_id)
         await audit.record(call, tenant, "session.ended", session_id)
     return json_answer(200, SessionsEnded(1))
 
@@ -162,11 +165,11 @@ async def confirm_totp(call: Call, body: TotpConfirm) -> Answer:
     return json_answer(200, RecoveryCodes(codes))
 
 
-async def end_second_factor(tenant: Reading, user_id: str) -> None:
+async def end_second_factor(tenant: Reading, user_id: str, by: Actor) -> None:
     """Somebody's authenticator, its recovery codes and every session of theirs are over."""
     await store.end_totp(tenant, user_id)
     await store.void_recovery_codes(tenant.connection, tenant.merchant.merchant_id, user_id)
-    await end_all(tenant, user_id)
+    await end_all(tenant, user_id, by)
 
 
 async def require_password(call: Call, password: str, path: str) -> None:
@@ -206,20 +209,24 @@ async def require_strong(
         raise ProblemError(UNPROCESSABLE, reasons=reasons)
 
 
-async def end_all(tenant: Reading, user_id: str) -> int:
-    """Every session of somebody is over; how many went on."""
-    return await end_every(tenant.connection, tenant.merchant.merchant_id, user_id)
+async def end_all(tenant: Reading, user_id: str, by: Actor | None = None) -> int:
+    """Every session of somebody is over; how many went on. `by`: who ends them, if not they."""
+    return await end_every(tenant.connection, tenant.merchant.merchant_id, user_id, by=by)
 
 
 async def end_every(
-    connection: database.Connection, merchant_id: str, user_id: str, but: str | None = None
+    connection: database.Connection,
+    merchant_id: str,
+    user_id: str,
+    but: str | None = None,
+    by: Actor | None = None,
 ) -> int:
     """The same in a transaction that is nobody's request; `but` goes on.
 
     It has raised the epoch: whoever ends what others remember does that first. Of the platform's
     people their visits are over, too.
     """
-    await visits.end_of(connection, merchant_id, user_id)
+    await visits.end_of(connection, merchant_id, user_id, by)
     return await store.end_others(connection, merchant_id, user_id, but)
 
 

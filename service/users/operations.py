@@ -144,7 +144,8 @@ async def take(call: Call, _: None) -> Answer:
         grant = next((grant for grant in user.roles if grant.id == grant_id), None)
         if grant is not None:
             await store.take(tenant, user.id, grant_id, call.credential.actor_id)
-            await visits.end_of(tenant.connection, tenant.merchant.merchant_id, user.id)
+            merchant_id, by = tenant.merchant.merchant_id, audit.actor_of(call)
+            await visits.end_of(tenant.connection, merchant_id, user.id, by)
             await store.void_issued(tenant, user.id)
             before = {"role": grant.role, "node_id": grant.node_id}
             await audit.record(call, tenant, "role.revoked", user.id, before=before)
@@ -170,7 +171,7 @@ async def reset(call: Call, body: UserReset) -> Answer:
         ask = Ask("user.reset", body, user.id, user.version)
         await _require_agreed(call, tenant, ask, [grant.role for grant in user.roles])
         if body.second_factor:
-            await sessions.end_second_factor(tenant, user.id)
+            await sessions.end_second_factor(tenant, user.id, audit.actor_of(call))
             await audit.record(call, tenant, "user.second_factor_removed", user.id)
         await audit.record(call, tenant, "user.reset", user.id)
         is_new = user.status == "invited"
@@ -347,7 +348,7 @@ async def _set_status(call: Call, version: int, *, disabled: bool) -> Answer:
                 raise ProblemError(USER_REFUSED, reasons=[because(USER_MOVED)])
             await _void_tickets(tenant, user.id)
             if disabled:
-                await sessions.end_all(tenant, user.id)
+                await sessions.end_all(tenant, user.id, audit.actor_of(call))
                 await store.void_issued(tenant, user.id)
             await audit.record(
                 call, tenant, "user.disabled" if disabled else "user.enabled", user.id

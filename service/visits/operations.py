@@ -77,10 +77,15 @@ async def end(call: Call, _: None) -> Answer:
     return json_answer(200, found[0].shown())
 
 
-async def end_of(connection: database.Connection, tenant_id: str, user_id: str) -> None:
-    """Every visit of somebody is over, in the transaction that takes what they visit with."""
+async def end_of(
+    connection: database.Connection, tenant_id: str, user_id: str, by: Actor | None = None
+) -> None:
+    """Every visit of somebody is over, in the transaction that takes what they visit with.
+
+    `by`: who takes it, if not they themselves.
+    """
     found = await store.open_of(connection, tenant_id, user_id)
-    await _end(connection, tenant_id, found, Actor("user", user_id, None))
+    await _end(connection, tenant_id, found, by or Actor("user", user_id, None))
 
 
 async def _planned(tenant: Reading, user_id: str, body: VisitBegin) -> Kept:
@@ -110,10 +115,13 @@ async def _admitted(call: Call, tenant: Reading, visit: Kept) -> str:
             reason = because(MERCHANT_UNKNOWN, path="$.merchant_id")
             raise ProblemError(UNPROCESSABLE, reasons=[reason])
         token = tokens.new_token(host_id, mode, "kfs")
+        visit.began_at = await store.now(connection)  # now that it is our turn
         await store.admit(connection, visit)
         await store.take_roles(connection, visit, visit.user_id)  # of one that ended by itself
         await store.give_role(connection, visit, new_id("grt"))
-        await store.start_session(connection, visit, tokens.hash_of(token), call.address)
+        visit.ends_at = await store.start_session(
+            connection, visit, tokens.hash_of(token), call.address
+        )
         await store.insert(connection, host_id, visit)
         await _record_begun(call, connection, host_id, visit)
     return token

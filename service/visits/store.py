@@ -59,12 +59,13 @@ async def take_roles(connection: database.Connection, visit: Kept, by: str) -> N
 
 async def start_session(
     connection: database.Connection, visit: Kept, secret_hash: bytes, address: str | None
-) -> None:
-    """The session of a visit."""
+) -> datetime:
+    """The session of a visit, and when it is over: that is the visit's end, to the microsecond."""
     seconds = (visit.ends_at - visit.began_at).total_seconds()
     at, who = (visit.merchant_id, visit.session_id), visit.user_id
     row = (*at, who, secret_hash, True, address, None, seconds)
-    await connection.execute(SQL["sessions.start"], *row)
+    ends_at: datetime = await connection.fetchval(SQL["sessions.start"], *row)
+    return ends_at
 
 
 async def end_session(connection: database.Connection, visit: Kept) -> None:

@@ -5,10 +5,10 @@
 select masked_email from user_account where merchant_id = $1 and user_id = $2;
 
 -- name: admit
--- An account for who visits; it stays, and its next visit finds it.
+-- An account for who visits; it stays, and its next visit finds it, whatever an older version made of it.
 insert into user_account (merchant_id, user_id, masked_email, status, is_visitor, created_at)
 values ($1, $2, $3, 'active', true, clock_timestamp())
-on conflict do nothing;
+on conflict (merchant_id, user_id) do update set status = 'active' where user_account.is_visitor;
 
 -- name: take_roles
 -- What they were there as before.

@@ -8,6 +8,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -33,9 +34,9 @@ from tests.api import shop
 from tests.conftest import ClientOf, require_whole
 from tests.contract.flow import ROUTES
 from tests.contract.test_openapi import DOCUMENT, OPERATIONS
-from tests.harness import approvals, contract, holds, people
+from tests.harness import approvals, contract, holds, people, platform
 from tests.harness import tenant as tenants
-from tests.harness.client import Response
+from tests.harness.client import Client, Response
 from tests.harness.server import Server
 
 EXAMPLES_PER_OPERATION = 200
@@ -142,6 +143,13 @@ async def _staffed(world: World, name: str) -> None:
     key = await api_keys.create(pool, merchant_id, "spare", "merchant", None)
     world.token = owner.token
     ids |= {"usr": other.user_id, "ses": spare.session_id, "key": key.api_key_id}
+    platform_id = await platform.tenant_of(pool)
+    visitor = await people.hire(pool, keys, platform_id, "platform_support")
+    host, _, port = world.base_url.removeprefix("http://").partition(":")
+    line_of = partial(Client, host, int(port))
+    ids["vis"], _ = await platform.visit(line_of, visitor, merchant_id, "visiting_support")
+    if name == "begin_visit":
+        world.token = visitor.token
     ids["apv"], digest = await approvals.waiting(pool, merchant_id, ids["sto"])
     secret, text = b"s" * 20, tokens.new_token(merchant_id, "test", "kft")
     sealed = sealing.seal(keys.totp, secret, merchant_id, owner.user_id, "totp")
@@ -169,6 +177,7 @@ async def _staffed(world: World, name: str) -> None:
             "one_time_code": rules.totp(secret).generate(int(time.time())).decode()
         },
         "disable_user": {"version": seen},
+        "begin_visit": {"merchant_id": merchant_id},
         "approve": {"digest": digest},
         "reject": {"digest": digest},
     }.get(name, {})  # fmt: skip

@@ -22,7 +22,7 @@ def _passwords() -> Iterator[Passwords]:
 
 async def test_a_password_fits_its_own_hash_alone(passwords: Passwords) -> None:
     found = await passwords.hash(RIGHT)
-    assert found.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert found.startswith("$argon2id$v=19$m=7168,t=5,p=1$")
     assert await passwords.fits(found, RIGHT)
     assert not await passwords.fits(found, RIGHT + "x")
     assert not await passwords.fits(None, RIGHT)
