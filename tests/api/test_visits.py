@@ -1,10 +1,12 @@
 """The platform's people at a merchant: for a reason, for an hour, and no longer than both want."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 import pytest
 from msgspec import Struct
 
+from service.kernel import database
 from service.kernel.embedded import Server as Postgres
 from tests.api import shop
 from tests.api.staff import Staff
@@ -112,6 +114,10 @@ async def _at_home(door: Door, visitor: Person, _there: Person, _id: str) -> Res
     return await door.ask(visitor, "POST", "/v1/me/sign-out")
 
 
+async def _one_session(door: Door, visitor: Person, _there: Person, _id: str) -> Response:
+    return await door.ask(visitor, "POST", f"/v1/me/sessions/{visitor.session_id}/end")
+
+
 async def _by_another(door: Door, visitor: Person, _there: Person, _id: str) -> Response:
     body = {"merchant_id": door.staff.tenant.merchant_id, "role": "visiting_support"}
     return await door.ask(visitor, "POST", "/v1/visits", body | {"reason": platform.REASON})
@@ -124,25 +130,27 @@ async def _by_another_password(door: Door, visitor: Person, _there: Person, _id:
 
 
 @pytest.mark.parametrize(
-    "act",
+    ("act", "by"),
     [
-        _by_admin("{visit}/end"),
-        _by_admin("{user}/disable", {"version": 2}),
-        _by_admin("{user}/roles/{grant}/revoke"),
-        _by_admin("{user}/reset", {"second_factor": True}),
-        _by_owner,
-        _by_signing_out,
-        _at_home,
-        _by_another,
-        _by_another_password,
+        (_by_admin("{visit}/end"), "admin"),
+        (_by_admin("{user}/disable", {"version": 2}), "admin"),
+        (_by_admin("{user}/roles/{grant}/revoke"), "admin"),
+        (_by_admin("{user}/reset", {"second_factor": True}), "admin"),
+        (_by_owner, "owner"),
+        (_by_signing_out, "visitor"),
+        (_at_home, "visitor"),
+        (_one_session, "visitor"),
+        (_by_another, "visitor"),
+        (_by_another_password, "visitor"),
     ],
     ids=[
         *("the platform", "disabled", "demoted", "without a second factor", "the merchant"),
-        *("signed out", "signed out at home", "another visit", "another password"),
+        *("signed out", "signed out at home", "one session"),
+        *("another visit", "another password"),
     ],
 )
-async def test_a_visit_ends_at_once(door: Door, act: Act) -> None:
-    """INV-H1: what ends is over with the answer, in both tenants, and only that."""
+async def test_a_visit_ends_at_once(door: Door, act: Act, by: str) -> None:
+    """INV-H1: what ends is over with the answer, in both tenants, and it alone; by whom is told."""
     visitor, other = await door.hired(), await door.hired()
     visit_id, there = await door.visit(visitor)
     _, stays = await door.visit(other)
@@ -156,16 +164,26 @@ async def test_a_visit_ends_at_once(door: Door, act: Act) -> None:
         (await door.ask(door.admin, "GET", "/v1/visits?limit=200")).json()["data"],
     )
     ours, theirs = ([v for v in side if v["id"] == visit_id] for side in sides)
-    assert ours[0]["ended_by"] == theirs[0]["ended_by"] is not None
+    owner = (await door.staff.boss.get("/v1/me")).json()["user"]["id"]
+    who = {"admin": door.admin.user_id, "owner": owner, "visitor": visitor.user_id}
+    assert ours[0]["ended_by"] == theirs[0]["ended_by"] == who[by]
     for reader in (door.staff.boss.get, lambda path: door.ask(door.admin, "GET", path)):
         entries = (await reader(f"/v1/audit-entries?object_id={visit_id}")).json()["data"]
         assert [entry["action"] for entry in entries] == ["visit.ended", "visit.began"]
+        assert entries[0]["actor"]["id"] == who[by]
     again = await door.staff.boss.post(f"/v1/visits/{visit_id}/end", {})
     assert (again.status, again.json()) == (200, ours[0])
 
 
 async def test_a_visit_ends_with_its_hour(door: Door, postgres: Postgres) -> None:
-    _, there = await door.visit(await door.hired())
+    visit_id, there = await door.visit(await door.hired())
+    seen = (await door.staff.boss.get("/v1/visits")).json()["data"]
+    ends = "select expires_at from user_session where session_id = $1"
+    async with database.tenant(door.staff.pool, door.staff.tenant.merchant_id) as connection:
+        ends_at = await connection.fetchval(ends, there.session_id)
+    assert {visit["id"]: datetime.fromisoformat(visit["ends_at"]) for visit in seen} == {
+        visit_id: ends_at
+    }
     old = "update user_session set expires_at = now() where session_id = $1"
     await shop.change(postgres, door.staff.tenant.merchant_id, old, there.session_id)
     assert (await door.ask(there, "GET", "/v1/card-templates")).status == 401
