@@ -69,47 +69,8 @@ async def record_guest(
     session_id: str | None = None,
 ) -> None:
     """Write down what somebody does who has just shown who they are."""
-    await store.append(
-        connection,
-        merchant_id,
-        new_id("aud"),
-        action,
-        session_id or user_id,
-        Actor("user", user_id, session_id),
-        guest.address,
-        guest.request_id,
-        None,
-        None,
-        None,
-    )
-
-
-async def record_visit(
-    connection: database.Connection,
-    tenant_id: str,
-    action: Action,
-    visit_id: str,
-    actor: Actor,
-    where: tuple[str | None, str | None] = (None, None),
-    reason: str | None = None,
-    after: Any = None,
-) -> None:
-    """Write down a visit's beginning or end in one of its two tenants, which `connection` is in.
-
-    `where`: the address it was asked from, and the request's id.
-    """
-    await store.append(
-        connection,
-        tenant_id,
-        new_id("aud"),
-        action,
-        visit_id,
-        actor,
-        *where,
-        reason,
-        None,
-        after,
-    )
+    actor, where = Actor("user", user_id, session_id), (guest.address, guest.request_id)
+    await record_as(connection, merchant_id, action, session_id or user_id, actor, where)
 
 
 async def record_operator(
@@ -122,10 +83,25 @@ async def record_operator(
 ) -> None:
     """Write down what is changed on the command line, in the transaction that changes it."""
     actor = Actor("operator", account(), None)
-    entry_id = new_id("aud")
-    await store.append(
-        connection, merchant_id, entry_id, action, object_id, actor, None, None, None, None, after
-    )
+    await record_as(connection, merchant_id, action, object_id, actor, after=after)
+
+
+async def record_as(
+    connection: database.Connection,
+    tenant_id: str,
+    action: Action,
+    object_id: str | None,
+    actor: Actor,
+    where: tuple[str | None, str | None] = (None, None),
+    reason: str | None = None,
+    after: Any = None,
+) -> None:
+    """Write down what somebody does in the tenant that `connection` is in, which isn't the call's.
+
+    `where`: the address it was asked from, and the request's id.
+    """
+    entry = (connection, tenant_id, new_id("aud"), action, object_id, actor, *where, reason)
+    await store.append(*entry, None, after)
 
 
 async def browse(call: Call, _: None) -> Answer:

@@ -47,8 +47,7 @@ async def begin(call: Call, body: VisitBegin) -> Answer:
         home_id = tenant.merchant.merchant_id
         earlier = await store.open_of(tenant.connection, home_id, user_id, body.merchant_id)
         await _end(tenant.connection, home_id, earlier, audit.actor_of(call))
-        visit = await _planned(tenant, user_id, body)
-        token = await _admitted(call, tenant, visit)
+        visit, token = await _admitted(call, tenant, body)
         await store.insert(tenant.connection, home_id, visit)
         await _record_begun(call, tenant.connection, home_id, visit)
     return json_answer(201, VisitBegun(visit.shown(), visit.session_id, token))
@@ -67,7 +66,7 @@ async def end(call: Call, _: None) -> Answer:
     visit_id = object_id(call, "visit_id", "vis")
     async with configuring(call, also_suspended=True) as tenant:
         connection, home_id = tenant.connection, tenant.merchant.merchant_id
-        now = await store.now(connection)
+        now = tenant.merchant.clock
         found = await store.by_ids(connection, home_id, [visit_id])
         goes_on = [visit for visit in found if visit.ended_at is None and visit.ends_at > now]
         await _end(connection, home_id, goes_on, audit.actor_of(call))
@@ -88,43 +87,30 @@ async def end_of(
     await _end(connection, tenant_id, found, by or Actor("user", user_id, None))
 
 
-async def _planned(tenant: Reading, user_id: str, body: VisitBegin) -> Kept:
-    began_at = await store.now(tenant.connection)
-    return Kept(
-        new_id("vis"),
-        body.merchant_id,
-        tenant.merchant.merchant_id,
-        user_id,
-        new_id("ses"),
-        body.role,
-        body.reason,
-        await store.masked_email(tenant, user_id),
-        began_at,
-        began_at + VISIT,
-        None,
-        None,
-    )
-
-
-async def _admitted(call: Call, tenant: Reading, visit: Kept) -> str:
-    """The token of a session at the merchant. Raises 422 where there is none of that id."""
-    connection, host_id = tenant.connection, visit.merchant_id
-    async with database.elsewhere(connection, host_id, visit.platform_id):
+async def _admitted(call: Call, tenant: Reading, body: VisitBegin) -> tuple[Kept, str]:
+    """The visit, and the token of its session. Raises 422 where there is no such merchant."""
+    connection, home_id, host_id = tenant.connection, tenant.merchant.merchant_id, body.merchant_id
+    user_id, session_id = call.credential.actor_id, new_id("ses")
+    masked = await store.masked_email(tenant, user_id)
+    async with database.elsewhere(connection, host_id, home_id):
         mode = await database.raise_epoch(connection, host_id)
-        if mode is None or host_id == visit.platform_id:
+        if mode is None or host_id == home_id:
             reason = because(MERCHANT_UNKNOWN, path="$.merchant_id")
             raise ProblemError(UNPROCESSABLE, reasons=[reason])
+        await store.admit(connection, host_id, user_id, masked)
+        await store.take_roles(connection, host_id, user_id, user_id)  # of one that ended by itself
+        await store.give_role(connection, host_id, user_id, body.role, new_id("grt"))
         token = tokens.new_token(host_id, mode, "kfs")
-        visit.began_at = await store.now(connection)  # now that it is our turn
-        await store.admit(connection, visit)
-        await store.take_roles(connection, visit, visit.user_id)  # of one that ended by itself
-        await store.give_role(connection, visit, new_id("grt"))
-        visit.ends_at = await store.start_session(
-            connection, visit, tokens.hash_of(token), call.address
+        ends_at = await store.start_session(
+            connection, host_id, session_id, user_id, tokens.hash_of(token), call.address, VISIT
+        )
+        visit = Kept(
+            *(new_id("vis"), host_id, home_id, user_id, session_id, body.role, body.reason, masked),
+            *(ends_at - VISIT, ends_at, None, None),
         )
         await store.insert(connection, host_id, visit)
         await _record_begun(call, connection, host_id, visit)
-    return token
+    return visit, token
 
 
 async def _end(
@@ -142,7 +128,7 @@ async def _end(
 
 async def _show_out(connection: database.Connection, visit: Kept, actor: Actor) -> None:
     await store.end_session(connection, visit)
-    await store.take_roles(connection, visit, actor.id)
+    await store.take_roles(connection, visit.merchant_id, visit.user_id, actor.id)
     await _close(connection, visit.merchant_id, visit, actor)
 
 
@@ -150,7 +136,7 @@ async def _close(
     connection: database.Connection, tenant_id: str, visit: Kept, actor: Actor
 ) -> None:
     if await store.end(connection, tenant_id, visit.id, actor.id):
-        await audit.record_visit(connection, tenant_id, "visit.ended", visit.id, actor)
+        await audit.record_as(connection, tenant_id, "visit.ended", visit.id, actor)
 
 
 async def _record_begun(
@@ -158,6 +144,6 @@ async def _record_begun(
 ) -> None:
     after = {"merchant_id": visit.merchant_id, "role": visit.role, "ends_at": visit.ends_at}
     actor, where = audit.actor_of(call), (call.address, call.request_id)
-    await audit.record_visit(
+    await audit.record_as(
         connection, tenant_id, "visit.began", visit.id, actor, where, visit.reason, after
     )

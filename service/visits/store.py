@@ -1,7 +1,7 @@
 """Visits as rows: one in each of the two tenants."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
@@ -40,30 +40,35 @@ async def masked_email(tenant: Reading, user_id: str) -> str:
     return found
 
 
-async def admit(connection: database.Connection, visit: Kept) -> None:
+async def admit(connection: database.Connection, host_id: str, user_id: str, masked: str) -> None:
     """An account at the merchant for who visits."""
-    where, who = visit.merchant_id, visit.user_id
-    await connection.execute(SQL["visits.admit"], where, who, visit.masked_email)
+    await connection.execute(SQL["visits.admit"], host_id, user_id, masked)
 
 
-async def give_role(connection: database.Connection, visit: Kept, grant_id: str) -> None:
+async def give_role(
+    connection: database.Connection, host_id: str, user_id: str, role: str, grant_id: str
+) -> None:
     """What they are there, for as long as they have a session."""
-    grant = (visit.merchant_id, grant_id, visit.user_id, visit.role, None, None, visit.user_id)
+    grant = (host_id, grant_id, user_id, role, None, None, user_id)
     await connection.execute(SQL["users.give"], *grant)
 
 
-async def take_roles(connection: database.Connection, visit: Kept, by: str) -> None:
+async def take_roles(connection: database.Connection, host_id: str, user_id: str, by: str) -> None:
     """They are nothing there any more."""
-    await connection.execute(SQL["visits.take_roles"], visit.merchant_id, visit.user_id, by)
+    await connection.execute(SQL["visits.take_roles"], host_id, user_id, by)
 
 
 async def start_session(
-    connection: database.Connection, visit: Kept, secret_hash: bytes, address: str | None
+    connection: database.Connection,
+    host_id: str,
+    session_id: str,
+    user_id: str,
+    secret_hash: bytes,
+    address: str | None,
+    good_for: timedelta,
 ) -> datetime:
     """The session of a visit, and when it is over: that is the visit's end, to the microsecond."""
-    seconds = (visit.ends_at - visit.began_at).total_seconds()
-    at, who = (visit.merchant_id, visit.session_id), visit.user_id
-    row = (*at, who, secret_hash, True, address, None, seconds)
+    row = (host_id, session_id, user_id, secret_hash, True, address, None, good_for.total_seconds())
     ends_at: datetime = await connection.fetchval(SQL["sessions.start"], *row)
     return ends_at
 
@@ -107,12 +112,6 @@ async def page(tenant: Reading, before: str, limit: int) -> list[Kept]:
     """Visits older than an id, newest first."""
     rows = await tenant.connection.fetch(SQL["visits.page"], _id(tenant), before, limit)
     return await by_ids(tenant.connection, _id(tenant), [row["id"] for row in rows])
-
-
-async def now(connection: database.Connection) -> datetime:
-    """The database's clock."""
-    found: datetime = await _value(connection, "now")
-    return found
 
 
 async def _value(connection: database.Connection, query: str, *values: Any) -> Any:

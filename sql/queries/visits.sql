@@ -32,8 +32,7 @@ order by visit_id desc;
 -- Where somebody visits; with a host, there alone.
 select visit_id as id from visit
 where merchant_id = $1 and user_id = $2 and ended_at is null and ends_at > clock_timestamp()
-  and ($3::text is null or host_id = $3)
-order by host_id;
+  and ($3::text is null or host_id = $3);
 
 -- name: page
 -- Visits older than an id, newest first.
@@ -44,7 +43,3 @@ select visit_id as id from visit where merchant_id = $1 and visit_id < $2 order 
 update visit set ended_at = clock_timestamp(), ended_by = $3
 where merchant_id = $1 and visit_id = $2 and ended_at is null
 returning visit_id;
-
--- name: now
--- By the database's clock.
-select clock_timestamp();
