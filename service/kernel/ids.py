@@ -1,6 +1,7 @@
 """Prefixed, time-sortable ids: `crd_` and 26 characters of base 32 hex, in lower case.
 
-The first 10 characters are milliseconds since 1970, the other 16 are 80 random bits.
+The first 10 characters are milliseconds since 1970, the other 16 are 80 bits: random for the first
+of a millisecond, and further by a random step for each that follows.
 """
 
 import os
@@ -16,16 +17,22 @@ _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
 # A call for random bytes costs more than the id around them: fetch them for many at once.
 _BLOCK = 128
 _random: list[int] = []
-_last: tuple[int, str] = (0, "")
+_last: tuple[int, str, int] = (0, "", 0)
+# Nobody reaches the end of the 80 bits in a millisecond: it takes two billion steps.
+_FIRST_BITS, _STEP_BITS = 79, 48
 
 
 def new_id(prefix: str) -> str:
     """A new id; ids made later sort later, across processes to the millisecond."""
     global _last
     now_ms = time.time_ns() // 1_000_000
-    if _last[0] != now_ms:
-        _last = (now_ms, base32(now_ms, 5))
-    return f"{prefix}_{_last[1]}{base32(_random80(), 8)}"
+    last_ms, text, number = _last
+    if last_ms == now_ms:
+        number += 1 + (_random80() >> 80 - _STEP_BITS)
+    else:
+        text, number = base32(now_ms, 5), _random80() >> 80 - _FIRST_BITS
+    _last = (now_ms, text, number)
+    return f"{prefix}_{text}{base32(number, 8)}"
 
 
 def example_id(prefix: str, number: int = 0) -> str:
@@ -43,7 +50,9 @@ def _random80() -> int:
 
 def _forget_random() -> None:
     """A forked worker must not hand out its parent's numbers again."""
+    global _last
     _random.clear()
+    _last = (0, "", 0)
 
 
 os.register_at_fork(after_in_child=_forget_random)

@@ -95,12 +95,12 @@ async def create(call: Call, body: MemberCreate) -> Answer:
     known = _known(call, body.external_id, body.phone, wrong)
     name = personal.checked_name(body.full_name)
     async with writing(call) as tenant:
-        holders = await _holders(tenant, known)
+        holders = await store.holders(tenant, known)
         if any(holders.values()):
             return json_answer(200, _existing(holders))
         if not known.phone and not name:
             made = await _made(call, tenant, new_id("mbr"), known, None, name)
-            existing = made or _existing(await _holders(tenant, known))
+            existing = made or _existing(await store.holders(tenant, known))
             return json_answer(201 if made else 200, existing)
     return await _create_sealed(call, known, name)
 
@@ -112,7 +112,7 @@ async def _create_sealed(call: Call, known: Known, name: str | None) -> Answer:
         key = await personal.new_key(call, member_id)
         async with writing(call) as tenant:
             made = await _made(call, tenant, member_id, known, key, name)
-            existing = made or _existing(await _holders(tenant, known))
+            existing = made or _existing(await store.holders(tenant, known))
         if made is None:  # somebody was a moment earlier
             await personal.drop_key(call, member_id)
     return json_answer(201 if made else 200, existing)
@@ -155,7 +155,7 @@ async def look_up(call: Call, body: MemberLookup) -> Answer:
     wrong = _unless_one(HANDLES, body.external_id, body.phone)
     known = _known(call, body.external_id, body.phone, wrong)
     async with reading(call) as tenant:
-        [member] = (await _holders(tenant, known)).values()
+        [member] = (await store.holders(tenant, known)).values()
         if member is None:
             raise ProblemError(NOT_FOUND, "There is no such member.")
         cards = await store.cards(tenant, member.id)
@@ -168,7 +168,7 @@ async def change_phone(call: Call, body: PhoneChange) -> Answer:
     try:
         async with personal.turn(call), writing(call) as tenant:
             held = await personal.active_member(tenant, member_id)
-            holder = (await _holders(tenant, known))["phone"]
+            holder = (await store.holders(tenant, known))["phone"]
             if holder is not None and holder.id == member_id:
                 return json_answer(200, holder)
             if held.version != body.version:
@@ -184,7 +184,7 @@ async def change_phone(call: Call, body: PhoneChange) -> Answer:
     except asyncpg.UniqueViolationError:
         async with reading(call) as tenant:
             raise ProblemError(
-                MEMBER_EXISTS, reasons=_taken(await _holders(tenant, known))
+                MEMBER_EXISTS, reasons=_taken(await store.holders(tenant, known))
             ) from None
     return json_answer(200, member)
 
@@ -294,16 +294,6 @@ def _known(
     key, merchant_id = call.state.door_keys.phone, call.credential.merchant_id
     index = persons.phone_index(key, merchant_id, found.number)
     return Known(external_id, found.number, index, found.masked)
-
-
-async def _holders(tenant: Reading, known: Known) -> dict[str, Member | None]:
-    """Who is known by each of these."""
-    holders = {}
-    if known.external_id is not None:
-        holders["external_id"] = await store.by_external_id(tenant, known.external_id)
-    if known.phone_index is not None:
-        holders["phone"] = await store.by_phone(tenant, known.phone_index)
-    return holders
 
 
 def _existing(holders: dict[str, Member | None]) -> Member:

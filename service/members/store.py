@@ -4,6 +4,7 @@ from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
+import msgspec
 from msgspec import Struct, structs
 
 from schemas.members import Binding, Member, MemberCard
@@ -62,20 +63,17 @@ async def by_id(tenant: Reading, member_id: str) -> Member | None:
     return await database.one(tenant.connection, "members.by_id", Member, merchant_id, member_id)
 
 
-async def by_external_id(tenant: Reading, external_id: str) -> Member | None:
-    """The member that the merchant's backend calls so, or None."""
-    merchant_id = tenant.merchant.merchant_id
-    return await database.one(
-        tenant.connection, "members.by_external_id", Member, merchant_id, external_id
+async def holders(tenant: Reading, known: Known) -> dict[str, Member | None]:
+    """Who is known by each that is given, as of one moment."""
+    rows = await tenant.connection.fetch(
+        SQL["members.holders"],
+        tenant.merchant.merchant_id,
+        known.external_id,
+        known.phone_index,
     )
-
-
-async def by_phone(tenant: Reading, phone_index: bytes) -> Member | None:
-    """The member with this phone, or None."""
-    merchant_id = tenant.merchant.merchant_id
-    return await database.one(
-        tenant.connection, "members.by_phone", Member, merchant_id, phone_index
-    )
+    given = {"external_id": known.external_id, "phone": known.phone_index}
+    found = {row["known_by"]: msgspec.convert(dict(row), Member) for row in rows}
+    return {name: found.get(name) for name, value in given.items() if value is not None}
 
 
 async def page(tenant: Reading, before: str, limit: int) -> list[Member]:

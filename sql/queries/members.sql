@@ -13,15 +13,13 @@ returning member_id as id, external_id, masked_phone, masked_name, status, versi
 select member_id as id, external_id, masked_phone, masked_name, status, version, created_at
 from member where merchant_id = $1 and member_id = $2;
 
--- name: by_external_id
--- The member that the merchant's backend calls so.
-select member_id as id, external_id, masked_phone, masked_name, status, version, created_at
-from member where merchant_id = $1 and external_id = $2;
-
--- name: by_phone
--- The member with this phone, by its index.
-select member_id as id, external_id, masked_phone, masked_name, status, version, created_at
-from member where merchant_id = $1 and phone_index = $2;
+-- name: holders
+-- Who has this external id, and who this phone: as of one moment, or of two asked for by both at once one would be missing.
+select 'external_id' as known_by, member_id as id, external_id, masked_phone, masked_name, status, version, created_at
+from member where merchant_id = $1 and external_id = $2
+union all
+select 'phone', member_id, external_id, masked_phone, masked_name, status, version, created_at
+from member where merchant_id = $1 and phone_index = $3;
 
 -- name: page
 -- Members older than an id, newest first.

@@ -161,8 +161,8 @@ async def test_a_member_and_what_is_theirs_are_found_at_once(ledger: Ledger, gen
         [card, *_] = await connection.fetch(SQL["members.cards"], merchant_id, "mbr_7")
     card_id = card["card_id"]
     for query, arguments, index, table in (
-        ("members.by_external_id", ("wx-7",), "member_external_id", "member"),
-        ("members.by_phone", (sha256(b"7").digest(),), "member_phone", "member"),
+        ("members.holders", ("wx-7", None), "member_external_id", "member"),
+        ("members.holders", (None, sha256(b"7").digest()), "member_phone", "member"),
         ("members.page", ("mbr_~", 51), "member_pkey", "member"),
         ("members.cards", ("mbr_7",), "card_binding_member", "card_binding"),
         ("members.cards", ("mbr_7",), "card_pkey", "card"),
