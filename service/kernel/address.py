@@ -26,6 +26,15 @@ def address_of(peer: str | None, forwarded: bytes, proxies: int) -> str | None:
         return None
 
 
+def place_of(address: str | None) -> str:
+    """Where somebody comes from; whoever has one address of a network of IPv6 has all of it."""
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return ""
+    return str(found if found.version == 4 else ip_network((found, 64), strict=False))
+
+
 def is_inside(address: str | None, networks: Iterable[str]) -> bool:
     """Whether an address is in one of these networks; one that isn't known is in none."""
     if address is None:

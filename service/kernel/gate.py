@@ -13,6 +13,10 @@ has just begun first, and none may have all of them: a merchant with far too man
 its own, and neither phones nor strangers push tills aside. Where the service is shared, each may
 begin only so many a second besides (`tenant_per_s`; 0 is no limit): as long as there is room for
 more, every one served makes the others' wait longer.
+
+Where passwords are sent all guests together have few places and so many turns a second. Each comes
+in a line by its address, one of so many that a crowd of addresses can't make them long to go
+through: whoever sends too much is in everybody's way of that line alone.
 """
 
 import asyncio
@@ -27,6 +31,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from litestar.utils import normalize_path
 
 from service.kernel import logs, metrics
+from service.kernel.address import address_of, place_of
 from service.kernel.auth import Credential
 from service.kernel.budget import Budget
 from service.kernel.http import ARRIVED, DUE, KNOWN
@@ -42,8 +47,8 @@ REFUSALS_PER_S = 1000
 STRANGERS, MEMBERS = "", "/members"
 # No merchant's id holds a slash. A worker hashes some forty passwords a second where nobody else
 # wants its processor.
-GUESTS = "/guests"
-GUESTS_PER_S, GUESTS_MAX = 30, 8
+GUESTS = "/guests/"
+GUESTS_PER_S, GUESTS_MAX, GUESTS_OF_LINE_MAX, GUEST_LINES = 30, 8, 4, 256
 _lines = logs.Ration(1)
 
 
@@ -67,7 +72,7 @@ class Gate:
         self._tenant_max = max(1, served_max * 3 // 4)
         self._few_max = max(1, served_max // 4)
         self._served: dict[str, int] = {}
-        self._total = 0
+        self._total = self._guests_served = 0
         self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._tick: asyncio.TimerHandle | None = None
         self._ticked_at = 0.0
@@ -112,28 +117,33 @@ class Gate:
             self._served[tenant] = left
         else:
             del self._served[tenant]
+        self._guests_served -= tenant.startswith(GUESTS)
         self._let_in()
 
     def _may(self, tenant: str) -> bool:
-        budget = self._budget_of(tenant)
+        if tenant.startswith(GUESTS):
+            return self._may_guest(tenant)
+        budget = self._budget if tenant else None
         return self._served.get(tenant, 0) < self._most(tenant) and (
             budget is None or budget.allows(tenant, self._time())
         )
 
+    def _may_guest(self, line: str) -> bool:
+        return (
+            self._guests_served < min(GUESTS_MAX, self._few_max)
+            and self._served.get(line, 0) < min(GUESTS_OF_LINE_MAX, self._few_max)
+            and self._guests.allows(GUESTS, self._time())
+        )
+
     def _most(self, tenant: str) -> int:
-        if tenant == GUESTS:
-            return min(GUESTS_MAX, self._few_max)
         return self._few_max if not tenant or tenant.endswith(MEMBERS) else self._tenant_max
 
-    def _budget_of(self, tenant: str) -> Budget | None:
-        if tenant == GUESTS:
-            return self._guests
-        return self._budget if tenant else None
-
     def _take(self, tenant: str) -> None:
-        budget = self._budget_of(tenant)
-        if budget is not None:
-            budget.spend(tenant, self._time())
+        if tenant.startswith(GUESTS):
+            self._guests.spend(GUESTS, self._time())
+            self._guests_served += 1
+        elif tenant and self._budget is not None:
+            self._budget.spend(tenant, self._time())
         self._total += 1
         self._served[tenant] = self._served.get(tenant, 0) + 1
 
@@ -196,7 +206,8 @@ def gated(
         gate, facts = cast(Gate, app.state.gate), cast(dict[str, Any], scope)
         facts[DUE] = asyncio.get_running_loop().time() + gate.deadline_s
         facts[KNOWN] = known = app.state.recognised(_credential(scope["headers"]))
-        tenant = GUESTS if normalize_path(scope["path"]) in guests else _line(known)
+        is_guest = scope["method"] == "POST" and normalize_path(scope["path"]) in guests
+        tenant = _guest_line(app, scope) if is_guest else _line(known)
         if not gate.enter(tenant):
             facts[ARRIVED] = perf_counter()
             try:
@@ -224,6 +235,14 @@ def _line(known: Credential | None) -> str:
     if known is None:
         return STRANGERS
     return known.merchant_id + (MEMBERS if known.member_id else "")
+
+
+def _guest_line(app: Litestar, scope: Scope) -> str:
+    """The line of whoever shows a password, by where they come from."""
+    forwarded = b"\n".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+    client, proxies = scope.get("client"), getattr(app.state, "trusted_proxies", 0)
+    place = place_of(address_of(client[0] if client else None, forwarded, proxies))
+    return f"{GUESTS}{hash(place) % GUEST_LINES}"
 
 
 async def _wait(gate: Gate, tenant: str) -> None:

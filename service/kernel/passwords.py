@@ -66,6 +66,11 @@ class Passwords:
         self._under_way -= 1
 
 
+def is_outdated(password_hash: str) -> bool:
+    """Whether it was made otherwise than it would be now."""
+    return _hasher.check_needs_rehash(password_hash)
+
+
 def _verified(password_hash: str, password: str) -> bool:
     try:
         return _hasher.verify(password_hash, password)

@@ -5,9 +5,11 @@ together. Whoever failed is told the same, whatever was wrong. Sessions that end
 answer: the tenant's epoch is raised in the same transaction. By the real clock.
 """
 
+import asyncio
 import base64
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from schemas.audit import Actor
@@ -24,7 +26,7 @@ from schemas.sessions import (
 from service.audit import operations as audit
 from service.kernel import database, sealing, tokens
 from service.kernel.ids import new_id
-from service.kernel.passwords import Passwords
+from service.kernel.passwords import Passwords, is_outdated
 from service.kernel.problems import (
     NOT_FOUND,
     ProblemError,
@@ -90,7 +92,8 @@ async def sign_in(guest: Guest, body: SignIn) -> Answer:
     password_hash = account.password_hash if account and account.status == "active" else None
     try:
         fits = await guest.state.passwords.fits(password_hash, body.password)
-    except ProblemError:
+        renewed = await _renewed(guest, body.password, password_hash) if fits else None
+    except (ProblemError, asyncio.CancelledError):  # too many wait, or it took too long
         await _uncount(guest, merchant_id, subjects)
         raise
     if not fits or account is None:
@@ -98,7 +101,7 @@ async def sign_in(guest: Guest, body: SignIn) -> Answer:
     if account.has_totp and body.one_time_code is None:
         await _uncount(guest, merchant_id, subjects)
         raise ProblemError(SECOND_FACTOR_NEEDED)
-    return await _start(guest, body, index, account, subjects)
+    return await _start(guest, body, index, account, renewed, subjects)
 
 
 async def browse(call: Call, _: None) -> Answer:
@@ -239,6 +242,15 @@ async def _try(guest: Guest, merchant_id: str, index: bytes, subjects: Subjects)
         return await store.account(connection, merchant_id, index)
 
 
+async def _renewed(guest: Guest, password: str, password_hash: str | None) -> str | None:
+    """The password hashed as it is done now, if it wasn't: only here it is known."""
+    renewed: str | None = None
+    if password_hash is not None and is_outdated(password_hash):
+        with suppress(ProblemError):  # too many wait: next time
+            renewed = await guest.state.passwords.hash(password)
+    return renewed
+
+
 async def _count_try(connection: database.Connection, merchant_id: str, subjects: Subjects) -> None:
     """Raise 429 when it need not be made; it is not counted then."""
     if not await store.count_tries(connection, merchant_id, subjects):
@@ -252,7 +264,12 @@ async def _uncount(guest: Guest, merchant_id: str, subjects: Subjects) -> None:
 
 
 async def _start(
-    guest: Guest, body: SignIn, index: bytes, seen: Account, subjects: Subjects
+    guest: Guest,
+    body: SignIn,
+    index: bytes,
+    seen: Account,
+    renewed: str | None,
+    subjects: Subjects,
 ) -> Answer:
     """The session, unless somebody changed the account since its password was found right."""
     state, merchant_id, session_id = guest.state, body.merchant_id, new_id("ses")
@@ -265,6 +282,8 @@ async def _start(
         if account.has_totp and not await _uses_code(key, connection, merchant_id, account, code):
             raise _failed(merchant_id, account)
         await store.forget_tries(connection, merchant_id, subjects)
+        if renewed is not None:
+            await store.renew_hash(connection, merchant_id, account.user_id, renewed)
         text = tokens.new_token(merchant_id, mode, "kfs")
         expires_at = await store.start(
             connection,

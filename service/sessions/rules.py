@@ -4,11 +4,11 @@ import hmac
 import os
 import re
 from datetime import datetime
-from ipaddress import ip_address, ip_network
 
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
+from service.kernel.address import place_of
 from service.kernel.ids import base32
 
 # Of one e-mail address: tries from one place that never signed in with it, and from all such
@@ -61,7 +61,7 @@ def subjects(
     if device is not None:
         return [(_subject(key, email_index, "device", device), PLACE_TRIES)]
     return [
-        (_subject(key, email_index, "place", _place(address)), PLACE_TRIES),
+        (_subject(key, email_index, "place", place_of(address)), PLACE_TRIES),
         (_subject(key, email_index, "strangers", ""), STRANGERS_TRIES),
     ]
 
@@ -69,15 +69,6 @@ def subjects(
 def own_subjects(key: bytes, user_id: str) -> list[tuple[bytes, int]]:
     """Whose tries those of somebody who is signed in count among."""
     return [(hmac.digest(key, f"own {user_id}".encode("ascii"), "sha256"), PLACE_TRIES)]
-
-
-def _place(address: str | None) -> str:
-    """Where somebody comes from; whoever has one address of a network of IPv6 has all of it."""
-    try:
-        found = ip_address(address or "")
-    except ValueError:
-        return ""
-    return str(found if found.version == 4 else ip_network((found, 64), strict=False))
 
 
 def _device(key: bytes, merchant_id: str, email_index: bytes, token: str | None) -> str | None:

@@ -53,6 +53,13 @@ async def own_account(tenant: Reading, user_id: str) -> Account:
     return found
 
 
+async def renew_hash(
+    connection: database.Connection, merchant_id: str, user_id: str, password_hash: str
+) -> None:
+    """Another hash of the same password."""
+    await connection.execute(SQL["sessions.renew_hash"], merchant_id, user_id, password_hash)
+
+
 async def count_tries(
     connection: database.Connection, merchant_id: str, subjects: list[tuple[bytes, int]]
 ) -> bool:

@@ -11,6 +11,10 @@ select user_id, status, password_hash, totp_sealed, totp_since is not null as ha
 from user_account where merchant_id = $1 and email_index = $2
 for no key update;
 
+-- name: renew_hash
+-- The same password hashed anew: nothing that anybody sees of the account has changed.
+update user_account set password_hash = $3 where merchant_id = $1 and user_id = $2;
+
 -- name: own_account
 -- The same of somebody who is signed in.
 select user_id, status, password_hash, totp_sealed, totp_since is not null as has_totp

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.kernel.address import address_of
+from service.kernel.address import address_of, place_of
 
 PEER, CLIENT, LIE = "10.0.0.7", "203.0.113.9", "198.51.100.1"
 
@@ -30,3 +30,18 @@ def test_THREAT_T8_what_a_client_claims_counts_for_nothing(
     forwarded: str, proxies: int, address: str | None
 ) -> None:
     assert address_of(PEER, forwarded.encode("latin-1"), proxies) == address
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        (CLIENT, CLIENT),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:0:1", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("unknown", ""),
+        (None, ""),
+    ],
+)
+def test_who_has_one_address_of_a_network_has_all(address: str | None, place: str) -> None:
+    assert place_of(address) == place

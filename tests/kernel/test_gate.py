@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from schemas.problems import Problem
 from service.kernel import metrics
 from service.kernel.auth import Credential
-from service.kernel.gate import GUESTS, GUESTS_MAX, GUESTS_PER_S, REFUSALS_PER_S, Gate, gated
+from service.kernel.gate import REFUSALS_PER_S, Gate, gated
 from tests.kernel import cups
 from tests.kernel.cups import problem
 
@@ -320,44 +320,6 @@ async def test_whoever_invents_a_name_for_each_request_is_one_stranger() -> None
         await until(lambda: shop.served >= 8)
         shop.answer.set()
         await asyncio.gather(*tills, *crowd)
-
-
-@pytest.mark.parametrize("path", ["/sign-in", "/sign-in/", "//sign-in"])
-async def test_guests_have_few_places_however_many_come_and_whatever_they_show(path: str) -> None:
-    shop = Shop(gate_of(100, LONG_S))
-    async with client_of(shop) as client:
-        shown = [key_of("a"), key_of("b"), {}]
-        crowd = [
-            asyncio.ensure_future(client.post(f"http://shop{path}", headers=shown[number % 3]))
-            for number in range(3 * GUESTS_MAX)
-        ]
-        await until(lambda: shop.served >= GUESTS_MAX)
-        others = [
-            asyncio.ensure_future(client.get("/x", headers=headers))
-            for headers in (*shown, *shown, *shown)
-        ]
-        await until(lambda: shop.served >= GUESTS_MAX + 9)
-        assert shop.served == GUESTS_MAX + 9
-        shop.answer.set()
-        answers = await asyncio.gather(*others, *crowd)
-    assert {answer.status_code for answer in answers} == {200}
-
-
-def test_guests_begin_no_more_in_a_second_than_can_be_hashed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def begun() -> list[int]:
-        gate, now = gate_of(100, LONG_S), 100.0
-        monkeypatch.setattr(gate, "_time", lambda: now)
-        counts = []
-        for now in (100.0, 100.5, 900.0):  # noqa: B007 - what the gate takes for the time
-            counts.append(0)
-            while gate.enter(GUESTS):
-                counts[-1] += 1
-                gate.leave(GUESTS)
-        return counts
-
-    assert asyncio.run(begun()) == [GUESTS_PER_S, GUESTS_PER_S // 2, GUESTS_PER_S]
 
 
 async def never_whole() -> AsyncIterator[bytes]:

@@ -16,6 +16,7 @@ from service.kernel.auth import closed_to_members
 from service.ledger.reading import reading, require_own_card, writing
 from service.members import operations as members
 from service.members import rules
+from service.members import store as member_store
 from service.members.store import Known
 from tests.ledger.rules.kit import Shop
 from tests.ledger.stored_refusals import PATH, How, call, suspended
@@ -71,7 +72,7 @@ async def existing(merchant: Shop) -> Any:
     """Whoever had the phone has another by now."""
     known = Known(None, "+8613800138000", b"x" * 32, "138****8000")
     async with reading(call(merchant)) as tenant:
-        return members._existing(await members._holders(tenant, known))
+        return members._existing(await member_store.holders(tenant, known))
 
 
 async def let_go(merchant: Shop) -> Any:

@@ -209,7 +209,7 @@ async def changed_meanwhile(merchant: Shop) -> Any:
     index = accounts.email_index(keys.email, merchant.merchant_id, person.email)
     seen = session_store.Account(person.user_id, "active", "another", None, False)
     body = SignIn(merchant.merchant_id, person.email, RIGHT)
-    return await sessions._start(guest(merchant), body, index, seen, [])
+    return await sessions._start(guest(merchant), body, index, seen, None, [])
 
 
 async def tried_often(merchant: Shop) -> Any:
