@@ -12,6 +12,7 @@ ApprovalKind = Annotated[
         "api_key.create",
         "authority.change",
         "day.reopen",
+        "policy.change",
         "refund",
         "reversal",
         "role.grant",

@@ -35,6 +35,7 @@ Action = Literal[
     "member.subject_access",
     "member.unmasked",
     "merchant.created",
+    "policy.changed",
     "role.granted",
     "role.revoked",
     "session.ended",

@@ -26,6 +26,7 @@ import service.events.routes
 import service.members.routes
 import service.merchants.routes
 import service.personal.routes
+import service.policies.routes
 import service.receipts.routes
 import service.records.routes
 import service.redemptions.routes
@@ -71,6 +72,7 @@ def handlers() -> Sequence[HTTPRouteHandler]:
         *service.cards.routes.HANDLERS,
         *service.members.routes.HANDLERS,
         *service.personal.routes.HANDLERS,
+        *service.policies.routes.HANDLERS,
         *service.records.routes.HANDLERS,
         *service.top_ups.routes.HANDLERS,
         *service.redemptions.routes.HANDLERS,

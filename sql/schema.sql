@@ -220,6 +220,12 @@ create type operation_v2 as (
     details jsonb
 );
 
+create type policy_row_v1 as (
+    node_id text,
+    version integer,
+    rules text
+);
+
 create type post_arguments_v1 as (
     merchant_id text,
     guards guard_v1[],
@@ -375,6 +381,16 @@ create type store_row_v2 as (
     day_cutoff time without time zone,
     status text,
     closed_through date
+);
+
+create type store_row_v3 as (
+    store_id text,
+    legal_entity text,
+    time_zone text,
+    day_cutoff time without time zone,
+    status text,
+    closed_through date,
+    policies policy_row_v1[]
 );
 
 create type template_row_v1 as (
@@ -890,6 +906,27 @@ create table platform (
 );
 grant insert, select on platform to kafang_app;
 
+create table policy (
+    merchant_id text collate "C" not null,
+    node_id text collate "C" not null,
+    area_id text collate "C",
+    store_id text collate "C",
+    version integer not null,
+    rules jsonb not null,
+    made_by text collate "C" not null,
+    made_at timestamp with time zone not null,
+    constraint policy_pkey PRIMARY KEY (merchant_id, node_id, version),
+    constraint policy_node CHECK (((num_nonnulls(area_id, store_id) <= 1) AND (node_id = COALESCE(store_id, area_id, merchant_id)))),
+    constraint policy_version_check CHECK ((version > 0)),
+    constraint policy_merchant_id_area_id_fkey FOREIGN KEY (merchant_id, area_id) REFERENCES area(merchant_id, area_id),
+    constraint policy_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id),
+    constraint policy_merchant_id_store_id_fkey FOREIGN KEY (merchant_id, store_id) REFERENCES store(merchant_id, store_id)
+);
+alter table policy enable row level security;
+alter table policy force row level security;
+create policy tenant on policy as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select on policy to kafang_app;
+
 create table posting (
     merchant_id text collate "C" not null,
     operation_id text collate "C" not null,
@@ -1137,6 +1174,7 @@ create table user_session (
     last_used_at timestamp with time zone not null,
     expires_at timestamp with time zone not null,
     ended_at timestamp with time zone,
+    device_name text collate "C",
     constraint user_session_pkey PRIMARY KEY (merchant_id, session_id),
     constraint user_session_secret UNIQUE (merchant_id, secret_hash),
     constraint user_session_secret_hash_check CHECK ((octet_length(secret_hash) = 32)),
@@ -1331,6 +1369,30 @@ begin
     group by o.batch;
 end
 $function$;
+
+CREATE OR REPLACE FUNCTION public.policies_v1(p_merchant text, p_node text)
+ RETURNS policy_row_v1[]
+ LANGUAGE sql
+ STABLE
+AS $function$
+  with recursive way as (
+    select p_node collate "C" as node_id, 0 as height
+    union all
+    select coalesce(
+        (select s.parent_id from placement s
+          where s.merchant_id = p_merchant and s.store_id = w.node_id and s.until is null),
+        (select a.parent_id from placement a
+          where a.merchant_id = p_merchant and a.area_id = w.node_id and a.until is null),
+        p_merchant), w.height + 1
+      from way w where w.node_id <> p_merchant
+  )
+  select coalesce(array_agg(row(w.node_id, y.version, y.rules::text)::policy_row_v1 order by w.height desc), '{}')
+    from way w
+    cross join lateral (
+      select x.version, x.rules from policy x where x.merchant_id = p_merchant and x.node_id = w.node_id
+      order by x.version desc limit 1) y
+$function$;
+grant execute on routine policies_v1(text,text) to kafang_app;
 
 CREATE OR REPLACE PROCEDURE public.post_many_v1(IN p_posts post_arguments_v1[], INOUT p_results post_result_v1[])
  LANGUAGE plpgsql
@@ -1940,6 +2002,41 @@ begin
 end
 $function$;
 grant execute on routine terms_v3(text,bytea[],text[],text[],integer[]) to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.terms_v4(p_merchant text, p_hashes bytea[], p_stores text[], p_templates text[], p_versions integer[], OUT merchant_id text, OUT mode text, OUT status text, OUT currency text, OUT time_zone text, OUT epoch bigint, OUT test_now timestamp with time zone, OUT clock timestamp with time zone, OUT credentials credential_row_v2[], OUT sessions session_row_v1[], OUT stores store_row_v3[], OUT templates template_row_v1[])
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform set_config('kafang.merchant_id', p_merchant, true);
+  select m.merchant_id, m.mode, m.status, m.currency, m.time_zone, m.epoch, m.test_now, clock_timestamp(),
+    array(select row(k.api_key_id, k.secret_hash,
+            case when s.contract is null then k.scopes
+              else array(select unnest(k.scopes) intersect select unnest(s.contract)) end,
+            k.store_id, k.expires_at, k.networks)::credential_row_v2
+          from api_key k
+          left join store s on s.merchant_id = p_merchant and s.store_id = k.store_id
+          where k.merchant_id = p_merchant and k.secret_hash = any (p_hashes) and k.status = 'active'),
+    array(select row(u.session_id, u.user_id, u.secret_hash, u.second_factor, u.expires_at,
+            roles_v1(p_merchant, u.user_id))::session_row_v1
+          from user_session u
+          join user_account a on a.merchant_id = p_merchant and a.user_id = u.user_id and a.status = 'active'
+          where u.merchant_id = p_merchant and u.secret_hash = any (p_hashes) and u.ended_at is null),
+    array(select row(s.store_id, s.legal_entity, s.time_zone, s.day_cutoff, s.status, s.closed_through,
+            policies_v1(p_merchant, s.store_id))::store_row_v3
+          from store s where s.merchant_id = p_merchant and s.store_id = any (p_stores)),
+    array(select row(v.template_id, w.version, v.version, v.rules::text)::template_row_v1
+          from unnest(p_templates, p_versions) w (template_id, version)
+          join template_version v on v.merchant_id = p_merchant and v.template_id = w.template_id
+            and v.version = case when w.version > 0 then w.version else (
+              select max(x.version) from template_version x
+              where x.merchant_id = p_merchant and x.template_id = w.template_id) end)
+    into merchant_id, mode, status, currency, time_zone, epoch, test_now, clock, credentials, sessions, stores,
+      templates
+    from merchant m where m.merchant_id = p_merchant;
+end
+$function$;
+grant execute on routine terms_v4(text,bytea[],text[],text[],integer[]) to kafang_app;
 
 CREATE OR REPLACE FUNCTION public.unsequenced_merchants_v1(p_all boolean, OUT merchants text[], OUT since timestamp with time zone)
  RETURNS record

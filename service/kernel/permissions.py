@@ -76,6 +76,9 @@ PERMISSIONS = {
     "personal:read": Permission(
         "see members' names and phones, for a purpose", guarded=True, of=_PEOPLE
     ),
+    "policies:write": Permission(
+        "say what stores may do: redeem, top up, issue, and how much", guarded=True, of=_PEOPLE
+    ),
     "redemptions:read": Permission("read redemptions and receipts"),
     "redemptions:write": Permission("redeem cards, and quote what it would cost", guarded=True),
     "refunds:write": Permission("refund and void redemptions", guarded=True),

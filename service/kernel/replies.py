@@ -16,7 +16,7 @@ from service.kernel.problems import ProblemError
 JSON = "application/json"
 
 # Answers hold card data and keys: no cache may keep them, no browser may guess what they are.
-_FIXED = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+FIXED = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 
 class Reply:
@@ -47,7 +47,7 @@ def reply(
         (b"content-type", media_type.encode()),
         (b"content-length", b"%d" % len(body)),
         (b"x-request-id", request_id.encode()),
-        *_FIXED,
+        *FIXED,
     ]
     if extra:
         headers += [(name.lower().encode(), value.encode()) for name, value in extra.items()]

@@ -4,9 +4,23 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from litestar import Litestar
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.kernel.http import Serve
+from service.kernel.ids import new_id
+from service.kernel.replies import FIXED
+
+
+def _fixed(send: Send) -> Send:
+    """The framework answers OPTIONS itself, without the headers that every answer has."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            request_id = (b"x-request-id", new_id("req").encode())
+            message["headers"] = [*message["headers"], request_id, *FIXED]
+        await send(message)
+
+    return sending
 
 
 def directly(app: Litestar) -> ASGIApp:
@@ -27,7 +41,7 @@ def directly(app: Litestar) -> ASGIApp:
         told = cast(Mapping[str, Any], scope)  # a lifespan's has neither method nor path
         answer = routes.get((told.get("method", ""), told.get("path", "")))
         if answer is None:
-            await app(scope, receive, send)
+            await app(scope, receive, _fixed(send) if told.get("method") == "OPTIONS" else send)
             return
         scope["litestar_app"] = app
         scope["state"] = {}

@@ -11,8 +11,10 @@ from typing import Any
 from msgspec import Struct
 
 from schemas.common import Account
+from schemas.policies import InForce
 from schemas.redemptions import Line, RedemptionStatus
 from schemas.templates import CardTemplateCreate
+from service.rules import policies
 from service.rules.ladder import Step
 
 
@@ -102,7 +104,10 @@ class Key(Struct, frozen=True):
 
 
 class StoreTerms(Struct, frozen=True):
-    """A store as the rules need it; `closed_through`: the last business date that is closed."""
+    """A store as the rules need it; `closed_through`: the last business date that is closed.
+
+    `policy`: what headquarters, its areas and the store itself let it do.
+    """
 
     store_id: str
     legal_entity: str
@@ -110,6 +115,7 @@ class StoreTerms(Struct, frozen=True):
     day_cutoff: time
     status: str
     closed_through: date | None
+    policy: InForce = policies.OPEN
 
 
 class TemplateTerms(Struct, frozen=True):

@@ -12,16 +12,20 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct, field
 
+from schemas.policies import InForce, PolicyRules
 from schemas.templates import CardTemplateCreate
 from service.kernel import database
 from service.kernel.auth import Credential
 from service.kernel.permissions import Grant, allowed
 from service.kernel.sql import SQL
 from service.ledger.state import StoreTerms, TemplateTerms
+from service.rules import policies
 from service.rules.ladder import Step
 
 MERCHANTS_MAX = 10_000
 ENTRIES_MAX = 20_000
+
+_RULES = msgspec.json.Decoder(PolicyRules)
 
 TemplateRef = tuple[str, int]
 
@@ -161,7 +165,8 @@ async def _read(
     for session in session_rows:
         found = _session(merchant, *session)
         tenant.credentials[found.secret_hash] = found
-    tenant.stores.update((store[0], StoreTerms(*store)) for store in store_rows)
+    for *store, said in store_rows:
+        tenant.stores[store[0]] = StoreTerms(*[*store, _policy(said)])
     for template_id, asked, version, rules in template_rows:
         tenant.templates[template_id, asked] = _template(template_id, version, rules)
     return tenant
@@ -192,6 +197,11 @@ def _session(
         withheld=found.withheld,
         second_factor=second_factor,
     )
+
+
+def _policy(rows: list[tuple[str, int, str]]) -> InForce:
+    """What holds at a store, by what is said from headquarters down to it."""
+    return policies.in_force([(node_id, _RULES.decode(rules)) for node_id, _, rules in rows])
 
 
 def _template(template_id: str, version: int, rules: str) -> TemplateTerms:

@@ -117,11 +117,20 @@ async def end(call: Call, _: None) -> Answer:
     session_id = object_id(call, "session_id", "ses")
     async with configuring(call, also_suspended=True) as tenant:
         merchant_id, user_id = tenant.merchant.merchant_id, call.credential.actor_id
-        if not await store.end(tenant, user_id, session_id):
+        if not await _end(tenant.connection, merchant_id, user_id, session_id):
             raise ProblemError(NOT_FOUND)
-        await visits.end_of(tenant.connection, merchant_id, user_id)
         await audit.record(call, tenant, "session.ended", session_id)
     return json_answer(200, SessionsEnded(1))
+
+
+async def _end(
+    connection: database.Connection, merchant_id: str, user_id: str, session_id: str
+) -> bool:
+    """Whether one of somebody's sessions went on until now; its visits are over with it."""
+    ended = await store.end(connection, merchant_id, user_id, session_id)
+    if ended:
+        await visits.end_of(connection, merchant_id, user_id)
+    return ended
 
 
 async def sign_out(call: Call, _: None) -> Answer:
@@ -271,9 +280,14 @@ async def _start(
     renewed: str | None,
     subjects: Subjects,
 ) -> Answer:
-    """The session, unless somebody changed the account since its password was found right."""
+    """The session, unless somebody changed the account since its password was found right.
+
+    What the same device began before is over with it: whoever found that token has nothing.
+    """
     state, merchant_id, session_id = guest.state, body.merchant_id, new_id("ses")
+    device = rules.new_device_token(state.door_keys.device, merchant_id, index)
     async with database.tenant(state.pool, merchant_id) as connection:
+        before = await _of_device(guest, connection, body, index, seen)
         account = await store.held_account(connection, merchant_id, index)
         mode = await store.mode(connection, merchant_id)
         if account != seen or mode is None:
@@ -295,13 +309,26 @@ async def _start(
             guest.address,
             guest.device,
             state.session_s,
+            rules.device_name(device),
         )
-        await audit.record_guest(
-            guest, connection, merchant_id, "session.started", account.user_id, session_id
-        )
-    device = rules.new_device_token(state.door_keys.device, merchant_id, index)
+        about = (guest, connection, merchant_id)
+        if before and await _end(connection, merchant_id, account.user_id, before):
+            await audit.record_guest(*about, "session.ended", account.user_id, before)
+        await audit.record_guest(*about, "session.started", account.user_id, session_id)
     answer = SessionStarted(text, session_id, account.user_id, account.has_totp, expires_at, device)
     return json_answer(201, answer)
+
+
+async def _of_device(
+    guest: Guest, connection: database.Connection, body: SignIn, index: bytes, seen: Account
+) -> str | None:
+    """The session that goes on where somebody signs in again; the epoch is raised to end it."""
+    merchant_id, key = body.merchant_id, guest.state.door_keys.device
+    name = rules.device_of(key, merchant_id, index, body.device_token)
+    before = name and await store.of_device(connection, merchant_id, seen.user_id, name)
+    if before:
+        await database.raise_epoch(connection, merchant_id)
+    return before
 
 
 def _failed(merchant_id: str, account: Account | None) -> ProblemError:

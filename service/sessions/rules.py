@@ -53,11 +53,16 @@ def new_device_token(key: bytes, merchant_id: str, email_index: bytes) -> str:
     return f"kfd_{name}{_signature(key, merchant_id, email_index, name)}"
 
 
+def device_name(token: str) -> str:
+    """What a token of ours calls its device."""
+    return token[4:30]
+
+
 def subjects(
     key: bytes, merchant_id: str, email_index: bytes, device_token: str | None, address: str | None
 ) -> list[tuple[bytes, int]]:
     """Whose tries a try counts among, each with how many there are before one waits."""
-    device = _device(key, merchant_id, email_index, device_token)
+    device = device_of(key, merchant_id, email_index, device_token)
     if device is not None:
         return [(_subject(key, email_index, "device", device), PLACE_TRIES)]
     return [
@@ -71,7 +76,7 @@ def own_subjects(key: bytes, user_id: str) -> list[tuple[bytes, int]]:
     return [(hmac.digest(key, f"own {user_id}".encode("ascii"), "sha256"), PLACE_TRIES)]
 
 
-def _device(key: bytes, merchant_id: str, email_index: bytes, token: str | None) -> str | None:
+def device_of(key: bytes, merchant_id: str, email_index: bytes, token: str | None) -> str | None:
     """The device's name, if it signed in with this address before."""
     found = _DEVICE.fullmatch(token or "")
     if found is None:

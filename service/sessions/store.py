@@ -108,6 +108,7 @@ async def start(
     address: str | None,
     device: str | None,
     good_for_s: float,
+    device_name: str | None = None,
 ) -> datetime:
     """A new session, and when it is over at the latest."""
     expires_at: datetime = await connection.fetchval(
@@ -120,8 +121,19 @@ async def start(
         address,
         device,
         good_for_s,
+        device_name,
     )
     return expires_at
+
+
+async def of_device(
+    connection: database.Connection, merchant_id: str, user_id: str, device_name: str
+) -> str | None:
+    """The session that somebody began on this device and that goes on."""
+    found: str | None = await connection.fetchval(
+        SQL["sessions.of_device"], merchant_id, user_id, device_name
+    )
+    return found
 
 
 async def of_user(
@@ -139,11 +151,11 @@ async def of_user(
     )
 
 
-async def end(tenant: Reading, user_id: str, session_id: str) -> bool:
+async def end(
+    connection: database.Connection, merchant_id: str, user_id: str, session_id: str
+) -> bool:
     """Whether this was one of theirs, and went on."""
-    ended = await tenant.connection.fetchval(
-        SQL["sessions.end"], tenant.merchant.merchant_id, user_id, session_id
-    )
+    ended = await connection.fetchval(SQL["sessions.end"], merchant_id, user_id, session_id)
     return ended is not None
 
 

@@ -84,9 +84,7 @@ async def read(call: Call, _: None) -> Answer:
     """A store by id."""
     store_id = object_id(call, "store_id", "sto")
     async with reading(call) as tenant:
-        found = await store.by_id(tenant, store_id)
-    if found is None:
-        raise ProblemError(NOT_FOUND)
+        found = await one(tenant, store_id)
     if not call.credential.acts_for(call.scope, store_id):
         raise ProblemError(STORE_NOT_ALLOWED)
     return json_answer(200, found)
@@ -96,15 +94,21 @@ async def move(call: Call, body: Move) -> Answer:
     """Another place in the tree."""
     store_id = object_id(call, "store_id", "sto")
     async with configuring(call) as tenant:
-        found = await store.by_id(tenant, store_id)
-        if found is None:
-            raise ProblemError(NOT_FOUND)
+        found = await one(tenant, store_id)
         if await areas.move_to(tenant, store_id, found.parent_id, body):
             before = {"parent_id": body.from_parent_id}
             after = {"parent_id": body.parent_id}
             await audit.record(call, tenant, "store.moved", store_id, before=before, after=after)
         moved = await store.by_id(tenant, store_id)
     return json_answer(200, moved)
+
+
+async def one(tenant: Reading, store_id: str) -> Store:
+    """A store by id. Raises 404."""
+    found = await store.by_id(tenant, store_id)
+    if found is None:
+        raise ProblemError(NOT_FOUND)
+    return found
 
 
 def _contradictions(body: StoreCreate) -> list[Reason]:

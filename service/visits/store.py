@@ -68,7 +68,8 @@ async def start_session(
     good_for: timedelta,
 ) -> datetime:
     """The session of a visit, and when it is over: that is the visit's end, to the microsecond."""
-    row = (host_id, session_id, user_id, secret_hash, True, address, None, good_for.total_seconds())
+    who, seconds = (host_id, session_id, user_id, secret_hash, True), good_for.total_seconds()
+    row = (*who, address, None, seconds, None)
     ends_at: datetime = await connection.fetchval(SQL["sessions.start"], *row)
     return ends_at
 

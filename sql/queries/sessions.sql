@@ -58,9 +58,10 @@ where merchant_id = $1 and subject = any ($2::bytea[]);
 -- name: start
 -- Somebody is signed in.
 insert into user_session
-  (merchant_id, session_id, user_id, secret_hash, second_factor, address, device, created_at, last_used_at, expires_at)
+  (merchant_id, session_id, user_id, secret_hash, second_factor, address, device, created_at, last_used_at, expires_at,
+  device_name)
 values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), clock_timestamp(),
-  clock_timestamp() + make_interval(secs => $8))
+  clock_timestamp() + make_interval(secs => $8), $9)
 returning expires_at;
 
 -- name: of_user
@@ -70,6 +71,11 @@ from user_session
 where merchant_id = $1 and user_id = $2 and ended_at is null and expires_at > clock_timestamp()
   and last_used_at > clock_timestamp() - make_interval(secs => $4)
 order by session_id desc;
+
+-- name: of_device
+-- The session that a device began and that goes on, if there is one.
+select session_id from user_session
+where merchant_id = $1 and user_id = $2 and device_name = $3 and ended_at is null and expires_at > clock_timestamp();
 
 -- name: end
 -- One of somebody's sessions is over.

@@ -20,6 +20,7 @@ LINE = {
 }  # fmt: skip
 SOURCE = {"card_number": "8800123412341237", "card_id": CARD}
 QUOTED = {"amount": AMOUNT, "sources": [SOURCE], "store_id": STORE, "lines": [LINE]}
+SWITCHES, MOST = ("redemptions", "top_ups", "issues"), ("redemption_max", "top_up_max")
 # A body with every field of its Struct, by operation; what a field is spoiled from.
 FULL: dict[str, dict[str, Any]] = {
     "create_card_template": {
@@ -98,6 +99,13 @@ FULL: dict[str, dict[str, Any]] = {
     "begin_visit": {
         "merchant_id": "mer_" + "0" * 26, "role": "visiting_support", "reason": "ticket 20481",
     },
+    "change_policy": {
+        "version": 0,
+        "rules": {
+            **{name: {"value": True, "locked": True} for name in SWITCHES},
+            **{name: {"value": 50_000, "locked": True} for name in MOST},
+        },
+    },
     "change_authority": {
         "version": 0,
         "rules": [
@@ -171,6 +179,7 @@ def filled(path: str) -> str:
         "business_date": contract.BUSINESS_DATE,
         "operation_id": "opn_" + "0" * 26,
         "area_id": AREA,
+        "node_id": STORE,
         "user_id": "usr_" + "0" * 26,
         "grant_id": "grt_" + "0" * 26,
         "session_id": "ses_" + "0" * 26,

@@ -31,7 +31,13 @@ NO_IDS = ("", "x", bad.CARD + "0", "sto_" + "Z" * 26, f"{bad.STORE}%0a")
 JSON = {"Content-Type": "application/json"}
 # Required, and null is headquarters.
 _MOVE = (("parent_id",), ("from_parent_id",))
-NULLABLE = {"move_store": _MOVE, "move_area": _MOVE, "change_member_name": [("full_name",)]}
+# Required, and null is no limit.
+NULLABLE = {
+    "move_store": _MOVE,
+    "move_area": _MOVE,
+    "change_member_name": [("full_name",)],
+    "change_policy": [("rules", "redemption_max", "value"), ("rules", "top_up_max", "value")],
+}
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,7 @@ async def _theirs(other: Tenant, client_of: ClientOf, server: Service) -> Theirs
         "redemption_id": sale,
         "operation_id": sale,
         "store_id": other.store_ids[0],
+        "node_id": other.store_ids[0],
         **await _organisation(server, other, client_of, member_id),
     }
     return Theirs(ids, card.number, other.store_ids[0])

@@ -19,6 +19,22 @@ async def test_alive_and_ready(client_of: ClientOf) -> None:
             assert answer.headers["cache-control"] == "no-store"
 
 
+async def test_no_answer_lets_a_browser_guess_or_a_cache_keep(client_of: ClientOf) -> None:
+    """Whoever gives it: a route, the framework (OPTIONS), or nobody (404)."""
+    async with client_of() as client:
+        for method, path, status in (
+            ("GET", "/health/live", 200),
+            ("OPTIONS", "/v1/cards", 204),
+            ("OPTIONS", "/v1/cards/crd_0", 204),
+            ("GET", "/nowhere", 404),
+            ("DELETE", "/v1/cards", 405),
+        ):
+            answer = await client.request(method, path)
+            assert answer.status == status, path
+            assert answer.headers["x-content-type-options"] == "nosniff", path
+            assert answer.headers["cache-control"] == "no-store", path
+
+
 async def test_counts_grow_and_hold_no_secret(
     pos: Client, office: Client, tenant: Tenant, client_of: ClientOf
 ) -> None:

@@ -75,3 +75,21 @@ async def given_up(asking: Coroutine[Any, Any, Answer], passwords: Passwords, wa
     asked.cancel()
     await asyncio.wait([asked])
     assert asked.cancelled()
+
+
+async def test_a_device_has_one_session_at_a_time(staff: Staff) -> None:
+    """Negative control: without it the first token reads on beside the second."""
+    person = await staff.hired("cashier", staff.tenant.store_ids[0])
+    first = (await staff.sign_in(person)).json()
+    elsewhere = (await staff.sign_in(person)).json()
+    second = (await staff.sign_in(person, device_token=first["device_token"])).json()
+    for token, status in ((first["token"], 401), (elsewhere["token"], 200), (second["token"], 200)):
+        async with staff.client_of(token) as own:
+            assert (await own.get("/v1/me")).status == status
+    path = f"/v1/audit-entries?object_id={first['session_id']}&action=session.ended"
+    [entry] = (await staff.boss.get(path)).json()["data"]
+    assert entry["actor"]["id"] == person.user_id
+    third = await staff.sign_in(person, device_token=first["device_token"])  # nothing goes on there
+    assert third.status == 201
+    async with staff.client_of(second["token"]) as own:
+        assert (await own.get("/v1/me")).status == 200

@@ -81,6 +81,9 @@ TABLE = {
     "create_store":         "403  403  ok   ok   403  403  403",
     "list_stores":          "403  403  200  200  403  403  403",
     "get_store":            "403  403  200  404  403  403  403",
+    "list_policies":        "403  403  200  200  403  403  403",
+    "get_policy":           "403  403  200  404  403  403  403",
+    "change_policy":        "403  403  403  403  403  403  403",
     "move_store":           "403  403  ok   ok   403  403  403",
     "create_area":          "403  403  ok   ok   403  403  403",
     "list_areas":           "403  403  200  200  403  403  403",
@@ -199,7 +202,8 @@ async def _world(server: Server, postgres: Postgres, client_of: ClientOf) -> Asy
     }  # fmt: skip
     ids = {
         "card_id": card.card_id, "template_id": tenant.template_id, "redemption_id": sale,
-        "operation_id": sale, "store_id": store_id, "member_id": mine, "spare": spare,
+        "operation_id": sale, "store_id": store_id, "node_id": store_id, "member_id": mine,
+        "spare": spare,
         "business_date": contract.BUSINESS_DATE, "area_id": "are_" + "0" * 26,
         "user_id": "usr_" + "0" * 26, "session_id": "ses_" + "0" * 26,
         "api_key_id": "key_" + "0" * 26, "grant_id": "grt_" + "0" * 26,

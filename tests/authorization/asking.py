@@ -28,6 +28,7 @@ def path_of(world: World, route: Route, kind: str, relation: str, state: str) ->
         "redemption_id": thing,
         "operation_id": thing,
         "store_id": thing,
+        "node_id": thing,
         "area_id": thing,
         "user_id": thing,
         "session_id": thing,
@@ -90,6 +91,7 @@ def body_of(world: World, route: Route, kind: str, relation: str, state: str) ->
         "move_test_clock": {"now": "2020-01-01T00:00:00Z"},
         "create_store": {"code": "own", "name": "another", "legal_entity": "own"},
         "move_store": _place(world, "store", relation),
+        "change_policy": {"version": 2**31 - 2, "rules": {}},
         "create_area": {"name": "east"},
         "move_area": _place(world, "area", relation, state),
         "invite_user": {

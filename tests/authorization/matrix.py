@@ -75,6 +75,9 @@ create_store!          merchant     A   -   -   -   -   -   -   -   -   -   -   
 list_stores            merchant     A   A   A   A   A   A   -   A   A   -   -   -    -    A
 get_store              store        A   A   A   A   O   O   -   A   A   -   -   -    -    A
 move_store!            store        A   -   -   -   -   -   -   -   -   -   -   -    -    A
+list_policies          merchant     A   A   A   A   A   A   -   A   A   -   -   -    -    A
+get_policy             store        A   A   A   A   O   O   -   A   A   -   -   -    -    A
+change_policy!         store        A   -   -   -   O   O   -   -   -   -   -   -    -    -
 create_area!           merchant     A   -   -   -   -   -   -   -   -   -   -   -    -    A
 list_areas             merchant     A   A   A   A   A   A   -   A   A   -   -   -    -    A
 move_area!             area         A   -   -   -   -   -   -   -   -   -   -   -    -    A
@@ -168,6 +171,9 @@ create_store              -   -   -   -   -   -    -   -   -   -   -   -
 list_stores               A   A   A   A   A   A    -   -   -   -   -   -
 get_store                 A   A   A   A   A   A    -   -   -   -   -   -
 move_store                -   -   -   -   -   -    -   -   -   -   -   -
+list_policies             A   A   A   A   A   A    -   -   -   -   -   -
+get_policy                A   A   A   A   A   A    -   -   -   -   -   -
+change_policy             -   -   -   -   -   -    -   -   -   -   -   -
 create_area               -   -   -   -   -   -    -   -   -   -   -   -
 list_areas                A   A   A   A   A   A    -   -   -   -   -   -
 move_area                 -   -   -   -   -   -    -   -   -   -   -   -

@@ -94,6 +94,36 @@ async def test_nothing_sent_after_a_freeze_is_accepted(server: Server, tenant: T
             await act("unfreeze", number)
 
 
+async def test_nothing_sent_after_a_store_is_switched_off_is_accepted(
+    server: Server, tenant: Tenant
+) -> None:
+    """Promise: once it is acknowledged that a store takes no cards, it takes none. S3-16."""
+    owner, store_id = await people.owner_of(server, tenant.merchant_id), tenant.store_ids[0]
+    boss = Client(server.host, server.port, owner.token)
+    async with boss, crowd_of(server, tenant.merchant_key, STREAMS + 1) as crowd:
+        (card,) = await make_cards(crowd, tenant, 1, 50_000_000, "switched")
+
+        async def say(version: int, *, value: bool) -> None:
+            body = {"version": version, "rules": {"redemptions": {"value": value}}}
+            answer = await boss.post(f"/v1/policies/{store_id}", body)
+            assert answer.status == 201, answer.body
+
+        for number in range(PEOPLE_ROUNDS):
+            stop = Stop()
+            asks = [
+                _selling(till, card, f"switched-{number}-{n}", store_id)
+                for n, till in enumerate(crowd.clients[:STREAMS])
+            ]
+            await stop.around(asks, say(2 * number, value=False))
+            before, after = stop.before_and_after()
+            assert {answer.status for answer in before} <= {201, 409}
+            assert any(answer.status == 201 for answer in before)
+            assert {(answer.status, *codes(answer)) for answer in after} == {
+                (409, "redemption_refused", "store_switched_off")
+            }
+            await say(2 * number + 1, value=True)
+
+
 async def test_T15_nothing_sent_after_a_key_is_revoked_passes(
     server: Server, tenant: Tenant, postgres: embedded.Server, office: Client
 ) -> None:

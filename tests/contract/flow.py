@@ -166,6 +166,9 @@ async def _tree(steps: Walk) -> None:
     another = (await steps.send("create_area", {"name": "上海", **inside}))["id"]
     moved = {"parent_id": None, "from_parent_id": area}
     await steps.send("move_area", moved, area_id=another)
+    await steps.send("change_policy", node_id=area)
+    await steps.send("get_policy", node_id=another)
+    await steps.send("list_policies")
     store = await steps.send("create_store", inside)
     await steps.send("list_stores")
     await steps.send("get_store", store_id=store["id"])

@@ -125,6 +125,9 @@ async def fresh(world: World, client_of: ClientOf, name: str) -> World:
             await office.post(f"/v1/members/{ids['mbr']}/phone", changed)
         if name in ("bind_card", "unbind_card"):
             await shop.bind(office, ids["mbr"], card)
+        if name == "change_policy":  # the others sell at a store that nobody switches off
+            body = {"code": shop.new_key(), "name": "other", "legal_entity": "other"}
+            ids["sto"] = (await office.post("/v1/stores", body)).json()["id"]
         if name == "unfreeze_card":
             await office.post(f"/v1/cards/{card.card_id}/freeze", {}, shop.new_key())
     made = structs.replace(world, ids=ids, number=card.number)

@@ -25,6 +25,7 @@ ID_PREFIXES = {
     "redemption_id": "rdm",
     "operation_id": "rdm",
     "store_id": "sto",
+    "node_id": "sto",
     "member_id": "mbr",
     "area_id": "are",
     "user_id": "usr",

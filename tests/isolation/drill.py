@@ -138,6 +138,7 @@ PATH_IDS = {
     "template_id": "tpl",
     "redemption_id": "rdm",
     "store_id": "sto",
+    "node_id": "sto",
     "member_id": "mbr",
     "operation_id": "opn",
     "area_id": "are",

@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 
 from schemas.common import Account
+from schemas.policies import InForce
 from schemas.templates import CardTemplateCreate
 from service.kernel.auth import Credential
 from service.ledger.commands import Command, Intent
 from service.ledger.decisions.outcome import NewId
 from service.ledger.state import Card, Lot, Redemption, StoreTerms, TemplateTerms, View
+from service.rules import policies
 from service.rules.ladder import Step
 from service.rules.periods import business_date
 
@@ -48,9 +50,11 @@ def command(intent: Intent, number: str = "", **fields: Any) -> Command:
     return Command(**{**given, **fields})
 
 
-def store(store_id: str = STORE, status: str = "active") -> StoreTerms:
+def store(
+    store_id: str = STORE, status: str = "active", policy: InForce = policies.OPEN
+) -> StoreTerms:
     """A store whose day begins at four."""
-    return StoreTerms(store_id, "青禾美发管理有限公司", ZONE, time(4), status, None)
+    return StoreTerms(store_id, "青禾美发管理有限公司", ZONE, time(4), status, None, policy)
 
 
 def template(template_id: str = "tpl_1", **rules: Any) -> TemplateTerms:

@@ -26,6 +26,7 @@ CONSTRAINTS: dict[str, dict[str, Any]] = CATALOGUE["constraints"]
 POLICIES: list[str] = CATALOGUE["policies"]["tables"]
 # A sound row to make a bad one of, where not any will do.
 WHERE = {
+    "policy": "node_id = merchant_id",
     "card": "status = 'active' and expires_at is null",
     "lot": "expires_at is not null and remaining > 0",
     "operation": "kind = 'top_up' and status = 'accepted'",
@@ -119,6 +120,11 @@ select merchant_id, sha256('1'), 'usr_1', 'reset', now() from merchant;
 insert into sign_in_guard (merchant_id, subject, failures, failed_at, blocked_until)
 select merchant_id, sha256('1'), 1, now(), now() from merchant
 """
+RULES_OF_PLACES = """
+insert into policy (merchant_id, node_id, area_id, version, rules, made_by, made_at)
+select merchant_id, coalesce(area_id, merchant_id), area_id, 1, '{}', 'usr_1', now()
+from merchant, (values ('are_1'), (null)) v (area_id)
+"""
 SOMETHING_THAT_WAITS = """
 insert into user_account
   (merchant_id, user_id, email_index, masked_email, status, password_hash, totp_sealed, created_at)
@@ -187,6 +193,7 @@ async def filled(original: embedded.Server) -> AsyncIterator[embedded.Server]:
         await admin.execute(A_CLOSED_DAY)
         await admin.execute(A_MEMBERS_CARD)
         await admin.execute(A_TREE_WITH_SOMEBODY_IN_IT)
+        await admin.execute(RULES_OF_PLACES)
         await admin.execute(SOMETHING_THAT_WAITS)
         await admin.execute(A_VISIT)
         merchant_ids = [row[0] for row in await admin.fetch("select merchant_id from merchant")]

@@ -23,6 +23,7 @@ from tests.ledger import (
     member_refusals,
     people_refusals,
     personal_refusals,
+    policy_refusals,
     pure,
     refusal_cases,
     stored_refusals,
@@ -41,6 +42,7 @@ STORED = [
     *personal_refusals.CASES,
     *desk_refusals.CASES,
     *approval_refusals.CASES,
+    *policy_refusals.CASES,
 ]
 ELSEWHERE: dict[str, str] = CATALOGUE["refusals"]["elsewhere"]
 

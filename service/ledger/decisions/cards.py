@@ -9,6 +9,7 @@ from service.kernel.problems import NOT_FOUND, ProblemError, because
 from service.ledger.commands import Activate, Command, Freeze, Issue, Unfreeze
 from service.ledger.decisions.movement import effective_status, lapse
 from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected
+from service.ledger.decisions.stores import issue_reasons
 from service.ledger.reasons import (
     CARD_NOT_FOUND,
     CARDS_EXHAUSTED,
@@ -37,13 +38,16 @@ def issue(
 ) -> Accepted | Refused | Rejected:
     """A new card at version 1, active at once when asked.
 
-    Refused when the template's max_cards are out.
+    Refused when the template's max_cards are out, or where the store sells none.
     """
     if view.template is None:
         return Rejected(ProblemError(NOT_FOUND, "There is no such template."))
     counter = view.counter
+    reasons = issue_reasons(view)
     if counter is not None and counter.cap is not None and counter.used >= counter.cap:
-        return Refused(OPERATION_REFUSED, [because(CARDS_EXHAUSTED)], "issue")
+        reasons.append(because(CARDS_EXHAUSTED))
+    if reasons:
+        return Refused(OPERATION_REFUSED, reasons, "issue")
     expires_at, expires_on = _validity(view) if intent.activate else (None, None)
     card = Card(
         card_id=intent.card_id,
@@ -92,9 +96,12 @@ def _move(
     if view.card is None:
         return Rejected(ProblemError(CARD_NOT_FOUND))
     status = effective_status(view.card, view.now)
+    reasons = issue_reasons(view) if move == "activate" else []
     if (status, move) not in TRANSITIONS:
-        why = because(TRANSITION_NOT_ALLOWED, card_id=view.card.card_id, allowed=moves(status))
-        return Refused(OPERATION_REFUSED, [why], move)
+        allowed = moves(status)
+        reasons.append(because(TRANSITION_NOT_ALLOWED, card_id=view.card.card_id, allowed=allowed))
+    if reasons:
+        return Refused(OPERATION_REFUSED, reasons, move)
     card, lapses = lapse(view.card, view.now, new_id)
     image = replace(
         card, status=TRANSITIONS[status, move], version=card.version + 1, last_operation_at=view.now

@@ -58,7 +58,7 @@ def _reasons(view: View, card: Card, intent: Redeem) -> list[Reason]:
     scope = view.template.rules.stores
     if not stores.allowed(view.store.store_id, scope.mode, view.template.store_ids):
         reasons.append(because(STORE_EXCLUDED, card_id=card.card_id))
-    reasons += store_reasons(view)
+    reasons += store_reasons(view, "redemption", payable(intent))
     if intent.currency != card.currency:
         reasons.append(because(CURRENCY_MISMATCH, allowed=[card.currency]))
     else:

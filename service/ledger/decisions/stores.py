@@ -4,6 +4,8 @@ from schemas.problems import Reason
 from service.kernel.problems import ProblemError, because
 from service.ledger.reasons import STORE_CLOSED, STORE_UNKNOWN, UNPROCESSABLE
 from service.ledger.state import View
+from service.rules import policies
+from service.rules.policies import Kind
 
 
 def store_problem(view: View) -> ProblemError | None:
@@ -14,8 +16,13 @@ def store_problem(view: View) -> ProblemError | None:
     return None
 
 
-def store_reasons(view: View) -> list[Reason]:
-    """A closed store takes and gives no value."""
-    return (
-        [because(STORE_CLOSED)] if view.store is not None and view.store.status != "active" else []
-    )
+def store_reasons(view: View, kind: Kind, amount: int) -> list[Reason]:
+    """A closed store takes and gives no value; an open one what its policy lets it."""
+    assert view.store is not None
+    reasons = [because(STORE_CLOSED)] if view.store.status != "active" else []
+    return reasons + policies.refusals(view.store.policy, kind, amount)
+
+
+def issue_reasons(view: View) -> list[Reason]:
+    """Where cards aren't sold none become anybody's; headquarters itself may always make them."""
+    return [] if view.store is None else policies.refusals(view.store.policy, "issue")

@@ -31,7 +31,7 @@ def top_up(
 
 def _reasons(view: View, card: Card, intent: TopUp, bonus: int) -> list[Reason]:
     assert view.template is not None
-    reasons = state_reasons(card, view.now) + store_reasons(view)
+    reasons = state_reasons(card, view.now) + store_reasons(view, "top_up", intent.amount)
     if intent.currency != card.currency:
         reasons.append(because(CURRENCY_MISMATCH, allowed=[card.currency]))
         return reasons  # amounts of two currencies don't add up to a balance

@@ -1,0 +1,113 @@
+"""The story of policies: what stores may do is said at headquarters, in areas and at stores.
+
+Whoever is nearer says it, unless somebody above has locked it (S3-16). Each change raises the
+epoch: a store that is switched off takes no card after the answer.
+"""
+
+from schemas.common import Id
+from schemas.policies import OwnRules, Policy, PolicyChange, PolicyList, PolicyRules
+from service.approvals import operations as approvals
+from service.approvals.operations import Ask
+from service.audit import operations as audit
+from service.kernel.ids import is_id
+from service.kernel.paging import decode_cursor, page
+from service.kernel.problems import NOT_FOUND, ProblemError, define
+from service.kernel.routes import Answer, Call, json_answer
+from service.ledger.reading import Reading, configuring, reading
+from service.ledger.reasons import STORE_NOT_ALLOWED
+from service.policies import store
+from service.rules import policies
+from service.stores import operations as stores
+
+POLICY_REFUSED = define(
+    "policy_refused",
+    409,
+    "This can't be said there now",
+    "Nothing has changed. See reasons.",
+)
+POLICY_MOVED = define(
+    "policy_moved",
+    409,
+    "The rules aren't those you saw",
+    "Somebody changed them meanwhile. Look at them, then decide again.",
+)
+
+
+async def browse(call: Call, _: None) -> Answer:
+    """The places that say something."""
+    limit, after = call.query.limit, decode_cursor(call.query.cursor, Id) or ""
+    async with reading(call) as tenant:
+        found = await store.page(tenant, after, call.credential.limited_to(call.scope), limit + 1)
+    return json_answer(200, PolicyList(*page(found, limit, lambda each: each.node_id)))
+
+
+async def read(call: Call, _: None) -> Answer:
+    """What a place says, and what holds there."""
+    async with reading(call) as tenant:
+        node_id = await _place(call, tenant)
+        return json_answer(200, await _policy(tenant, node_id))
+
+
+async def change(call: Call, body: PolicyChange) -> Answer:
+    """Other rules of a place; somebody else agrees, where the merchant's rules want that."""
+    async with configuring(call) as tenant:
+        node_id = await _place(call, tenant)
+        await _require_responsible(call, tenant, node_id)
+        way = await store.way(tenant, node_id)
+        now = _own(way, node_id)
+        if now.version != body.version:
+            raise ProblemError(POLICY_MOVED)
+        reasons = list(policies.locked(_path(way, but=node_id), body.rules))
+        if reasons:
+            raise ProblemError(POLICY_REFUSED, reasons=reasons)
+        store_id = node_id if is_id("sto", node_id) else None
+        ask = Ask("policy.change", body, node_id, store_id=store_id)
+        await approvals.require(call, tenant, ask)
+        changed = OwnRules(node_id, now.version + 1, body.rules)
+        await store.insert(tenant, changed, call.credential.actor_id)
+        before, after = now.rules, changed.rules
+        await audit.record(call, tenant, "policy.changed", node_id, before=before, after=after)
+        made = await _policy(tenant, node_id)
+    return json_answer(201, made)
+
+
+async def _place(call: Call, tenant: Reading) -> str:
+    """The place of the path, where the caller may see it. Raises 404, and 403 at another store."""
+    node_id, merchant_id = call.path["node_id"], tenant.merchant.merchant_id
+    if is_id("sto", node_id):
+        await stores.one(tenant, node_id)
+        if not call.credential.acts_for(call.scope, node_id):
+            raise ProblemError(STORE_NOT_ALLOWED)
+    elif node_id != merchant_id and (
+        not is_id("are", node_id) or await store.reach(tenant, node_id) is None
+    ):
+        raise ProblemError(NOT_FOUND)
+    return node_id
+
+
+async def _require_responsible(call: Call, tenant: Reading, node_id: str) -> None:
+    """Raise 403 unless every store that it is said to is the caller's.
+
+    An area without any is headquarters' alone.
+    """
+    own = call.credential.limited_to(call.scope)
+    if own is None or is_id("sto", node_id):  # of a store it was looked after
+        return
+    said_to = await store.reach(tenant, node_id) if is_id("are", node_id) else None
+    if not said_to or not said_to <= own:
+        raise ProblemError(STORE_NOT_ALLOWED)
+
+
+async def _policy(tenant: Reading, node_id: str) -> Policy:
+    way = await store.way(tenant, node_id)
+    own = _own(way, node_id)
+    return Policy(node_id, own.version, own.rules, policies.in_force(_path(way)))
+
+
+def _own(way: list[OwnRules], node_id: str) -> OwnRules:
+    """What the place at the end of the way says itself."""
+    return way[-1] if way and way[-1].node_id == node_id else OwnRules(node_id, 0, PolicyRules())
+
+
+def _path(way: list[OwnRules], but: str = "") -> policies.Path:
+    return [(said.node_id, said.rules) for said in way if said.node_id != but]
