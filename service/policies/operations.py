@@ -11,6 +11,7 @@ from service.approvals.operations import Ask
 from service.audit import operations as audit
 from service.kernel.ids import is_id
 from service.kernel.paging import decode_cursor, page
+from service.kernel.permissions import ROLES
 from service.kernel.problems import NOT_FOUND, ProblemError, define
 from service.kernel.routes import Answer, Call, json_answer
 from service.ledger.reading import Reading, configuring, reading
@@ -57,10 +58,14 @@ async def change(call: Call, body: PolicyChange) -> Answer:
         now = _own(way, node_id)
         if now.version != body.version:
             raise ProblemError(POLICY_MOVED)
-        reasons = list(policies.locked(_path(way, but=node_id), body.rules))
-        if reasons:
-            raise ProblemError(POLICY_REFUSED, reasons=reasons)
         store_id = node_id if is_id("sto", node_id) else None
+        # What is locked at a store is held by headquarters: nobody but them could lock it there.
+        is_held = store_id is not None and call.credential.limited_to(call.scope) is not None
+        above = _path(way, but="" if is_held else node_id)
+        if reasons := list(policies.locked(above, now.rules, body.rules)):
+            raise ProblemError(POLICY_REFUSED, reasons=reasons)
+        if is_held and policies.locks(body.rules) - policies.locks(now.rules):
+            raise ProblemError(STORE_NOT_ALLOWED)
         ask = Ask("policy.change", body, node_id, store_id=store_id)
         await approvals.require(call, tenant, ask)
         changed = OwnRules(node_id, now.version + 1, body.rules)
@@ -79,22 +84,18 @@ async def _place(call: Call, tenant: Reading) -> str:
         if not call.credential.acts_for(call.scope, node_id):
             raise ProblemError(STORE_NOT_ALLOWED)
     elif node_id != merchant_id and (
-        not is_id("are", node_id) or await store.reach(tenant, node_id) is None
+        not is_id("are", node_id) or not await store.is_area(tenant, node_id)
     ):
         raise ProblemError(NOT_FOUND)
     return node_id
 
 
 async def _require_responsible(call: Call, tenant: Reading, node_id: str) -> None:
-    """Raise 403 unless every store that it is said to is the caller's.
-
-    An area without any is headquarters' alone.
-    """
-    own = call.credential.limited_to(call.scope)
-    if own is None or is_id("sto", node_id):  # of a store it was looked after
-        return
-    said_to = await store.reach(tenant, node_id) if is_id("are", node_id) else None
-    if not said_to or not said_to <= own:
+    """Raise 403 above stores, unless the caller has a role for it there or is headquarters."""
+    if call.credential.limited_to(call.scope) is None or is_id("sto", node_id):
+        return  # of a store it was looked after
+    roles = [name for name, role in ROLES.items() if call.scope in role.permissions]
+    if not await store.is_given(tenant, call.credential.actor_id, node_id, roles):
         raise ProblemError(STORE_NOT_ALLOWED)
 
 

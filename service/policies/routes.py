@@ -48,7 +48,8 @@ CHANGE = Route(
     summary="Say what stores may do",
     description="All that the place says, in place of what it said. It holds from the answer on: "
     "at the place itself or for all that is below, where nobody nearer says otherwise. What is "
-    "`locked` can't be said otherwise below, and what was is without effect until it is unlocked. "
+    "`locked` can't be said otherwise below; send what was said there as it is, and it holds again "
+    "once it is unlocked. At a store headquarters alone locks. "
     "Refunds and voids go on whatever is switched off: people get back what is theirs.",
     body=PolicyChange,
     answers={201: Policy},

@@ -35,12 +35,19 @@ async def insert(tenant: Reading, changed: OwnRules, by: str) -> None:
     await tenant.connection.execute(SQL["policies.insert"], tenant.merchant.merchant_id, *values)
 
 
-async def reach(tenant: Reading, area_id: str) -> frozenset[str] | None:
-    """The stores in an area; None: there is no such area."""
-    values = (tenant.merchant.merchant_id, area_id)
-    if not await tenant.connection.fetchval(SQL["policies.is_area"], *values):
-        return None
-    return frozenset(await tenant.connection.fetchval(SQL["policies.reach"], *values))
+async def is_area(tenant: Reading, area_id: str) -> bool:
+    """Whether there is such an area."""
+    found: bool = await tenant.connection.fetchval(
+        SQL["policies.is_area"], tenant.merchant.merchant_id, area_id
+    )
+    return found
+
+
+async def is_given(tenant: Reading, user_id: str, area_id: str, roles: list[str]) -> bool:
+    """Whether somebody has one of these roles in just this area."""
+    values = (tenant.merchant.merchant_id, user_id, area_id, roles)
+    found: bool = await tenant.connection.fetchval(SQL["policies.is_given"], *values)
+    return found
 
 
 def _own(node_id: str, version: int, rules: str) -> OwnRules:

@@ -51,13 +51,21 @@ def _in_force(path: Path, name: str) -> Any:
     return found
 
 
-def locked(above: Path, rules: PolicyRules) -> Iterator[Reason]:
-    """What of these can't be said below that path."""
+def locked(above: Path, now: PolicyRules, rules: PolicyRules) -> Iterator[Reason]:
+    """What of these can't be said below that path in place of what is said now.
+
+    What stays as it is may, so that it holds again once it is unlocked.
+    """
     held = in_force(above)
     for name in NAMES:
         by = getattr(held, name)
-        if getattr(rules, name) is not None and by.locked:
+        if by.locked and getattr(rules, name) != getattr(now, name):
             yield because(POLICY_LOCKED, path=f"$.rules.{name}", existing_id=by.node_id)
+
+
+def locks(rules: PolicyRules) -> set[str]:
+    """What of these is locked."""
+    return {name for name in NAMES if (said := getattr(rules, name)) is not None and said.locked}
 
 
 def refusals(policy: InForce, kind: Kind, amount: int = 0) -> list[Reason]:

@@ -18,10 +18,12 @@ where merchant_id = $1 and node_id > $2
   and ($3::text[] is null or store_id is null or store_id = any ($3::text[]))
 order by node_id, version desc limit $4;
 
--- name: reach
--- The stores that are in an area now, or in areas within it; see reach_v1.
-select reach_v1($1, $2);
-
 -- name: is_area
 -- Whether there is such an area.
 select exists (select from area where merchant_id = $1 and area_id = $2);
+
+-- name: is_given
+-- Whether somebody has one of these roles in just this area.
+select exists (
+  select from role_grant
+  where merchant_id = $1 and user_id = $2 and area_id = $3 and role = any ($4::text[]) and revoked_at is null);

@@ -143,12 +143,13 @@ async def test_a_store_that_moves_is_under_what_is_said_there(
 
 async def test_each_says_it_where_they_are_responsible(staff: Staff, office: Client) -> None:
     here, there = staff.tenant.store_ids
+    """Who has all stores of an area isn't who is responsible for the area."""
     area_id, empty = await area_of(office, "east", here), await area_of(office, "west")
     area = await staff.hired("area_manager", area_id)
     store = await staff.hired("store_manager", here)
     cashier = await staff.hired("cashier", here)
     everywhere = (here, there, area_id, empty, staff.tenant.merchant_id)
-    for person, allowed in ((area, {here, area_id}), (store, {here, area_id}), (cashier, set())):
+    for person, allowed in ((area, {here, area_id}), (store, {here}), (cashier, set())):
         async with staff.client_of(person.token) as own:
             for node_id in everywhere:
                 answer = await say(own, node_id, 999)
@@ -157,6 +158,25 @@ async def test_each_says_it_where_they_are_responsible(staff: Staff, office: Cli
     for node_id in ("are_" + "0" * 26, "mer_" + "0" * 26, "sto_" + "0" * 26, here[:-1], "x"):
         assert (await say(staff.boss, node_id)).status == 404
         assert (await office.get(f"/v1/policies/{node_id}")).status == 404
+
+
+async def test_what_headquarters_holds_at_a_store_its_manager_does_not_let_go(
+    staff: Staff, pos: Client, card: TestCard
+) -> None:
+    """And what they said of something else before stays theirs to change."""
+    here = staff.tenant.store_ids[0]
+    held = {"value": False, "locked": True}
+    manager = await staff.hired("store_manager", here)
+    async with staff.client_of(manager.token) as own:
+        assert (await say(own, here, redemptions=held)).status == 403
+        await said(staff.boss, here, redemptions=held, top_up_max={"value": 500})
+        for rules in ({}, {"redemptions": ON}, {"redemptions": OFF}):
+            refused = await say(own, here, 1, **rules)
+            assert shop.reasons(refused) == ["policy_locked"], refused.body
+        await said(own, here, 1, redemptions=held, top_up_max={"value": 300})
+    assert shop.reasons(await shop.redeem(pos, card, 100)) == ["store_switched_off"]
+    await said(staff.boss, here, 2)
+    assert (await shop.redeem(pos, card, 100)).status == 201
 
 
 async def test_nobody_undoes_what_they_have_not_seen(staff: Staff) -> None:

@@ -48,9 +48,16 @@ async def held(merchant: Shop) -> Any:
     return await policies.change(found, PolicyChange(0, OFF))
 
 
+async def holds(merchant: Shop) -> Any:
+    """A store's manager locks what the store says."""
+    found = await asked(merchant, "store_manager", merchant.store_id)
+    found.scope, found.path["node_id"] = "policies:write", merchant.store_id
+    return await policies.change(found, PolicyChange(0, HELD))
+
+
 async def held_above(_: Shop) -> Any:
     """The same, by the rule alone."""
-    return rules.locked([("mer_1", HELD)], OFF)
+    return rules.locked([("mer_1", HELD)], PolicyRules(), OFF)
 
 
 async def not_done(_: Shop) -> Any:
@@ -63,6 +70,7 @@ CASES: list[tuple[str, str, How]] = [
     (f"{P}._place", "not_found", said("are_" + "0" * 26)),
     (f"{P}._place", "store_not_allowed", elsewhere),
     (f"{P}._require_responsible", "store_not_allowed", said(role="store_manager")),
+    (f"{P}.change", "store_not_allowed", fresh(holds)),
     (f"{P}.change", "policy_moved", fresh(said(version=7))),
     (f"{P}.change", "policy_refused policy_locked", fresh(held)),
     ("service.rules.policies.locked", "policy_locked", held_above),

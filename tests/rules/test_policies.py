@@ -64,7 +64,8 @@ def test_whoever_holds_it_is_first_and_else_the_last_says_it(path: policies.Path
 def test_what_can_be_said_holds_and_what_cant_be_is_without_effect(
     above: policies.Path, rules: PolicyRules
 ) -> None:
-    refused = {reason.path: reason.existing_id for reason in locked(above, rules)}
+    assert not list(locked(above, rules, rules))  # what stays as it is
+    refused = {reason.path: reason.existing_id for reason in locked(above, PolicyRules(), rules)}
     now = in_force([*above, ("here", rules)])
     for name in policies.NAMES:
         said, holds = getattr(rules, name), getattr(now, name)
