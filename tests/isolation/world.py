@@ -105,7 +105,12 @@ async def _live(server: Server, tenant: Tenant) -> None:
     ):
 
         async def done(client: Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
-            answer: Response = await client.post(path, body, fresh_no(mark))
+            key = fresh_no(mark)
+            answer: Response = await client.post(path, body, key)
+            for _ in range(200):  # few wait for the store of keys; the others come again
+                if answer.status != 503:
+                    break
+                answer = await client.post(path, body, key)
             if answer.status not in (200, 201):
                 raise RuntimeError(f"{path}: {answer.status} {answer.body!r}")
             found: dict[str, Any] = answer.json()
