@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from schemas.audit import Actor
-from schemas.common import AMOUNT_MAX, Instant, Total
+from schemas.common import AMOUNT_MAX, Instant, SeenVersion, Total
 
 ApprovalKind = Annotated[
     Literal[
@@ -86,10 +86,7 @@ class Authority(Struct):
 class AuthorityChange(Struct, forbid_unknown_fields=True):
     """Other rules in place of all there are."""
 
-    version: Annotated[
-        int,
-        Meta(ge=0, le=2**31 - 2, description="The version you saw: so no change is undone unseen."),
-    ]
+    version: SeenVersion
     rules: Annotated[list[AuthorityRule], Meta(max_length=64)]
 
 

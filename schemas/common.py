@@ -72,6 +72,10 @@ ExpiresOn = Annotated[
 CardVersion = Annotated[
     int, Meta(ge=1, description="Raised by every change of the card; the order of its statement.")
 ]
+SeenVersion = Annotated[
+    int,
+    Meta(ge=0, le=2**31 - 2, description="The version you saw: so no change is undone unseen."),
+]
 MaskedNumber = Annotated[
     str,
     Meta(

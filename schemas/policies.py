@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.common import AMOUNT_MAX
+from schemas.common import AMOUNT_MAX, SeenVersion
 
 NodeId = Annotated[
     str, Meta(description="Headquarters (your merchant's id), an area or a store.", min_length=30)
@@ -70,22 +70,10 @@ class InForce(Struct, frozen=True):
     top_up_max: LimitInForce = LimitInForce()
 
 
-class Policy(Struct):
-    """What one place says, and what holds there."""
-
-    node_id: NodeId
-    version: Annotated[int, Meta(description="Raised by every change of its own rules; 0: none.")]
-    rules: Annotated[PolicyRules, Meta(description="What it says itself.")]
-    in_force: InForce
-
-
 class PolicyChange(Struct, forbid_unknown_fields=True):
     """Other rules in place of all that the place had."""
 
-    version: Annotated[
-        int,
-        Meta(ge=0, le=2**31 - 2, description="The version you saw: so no change is undone unseen."),
-    ]
+    version: SeenVersion
     rules: Annotated[PolicyRules, Meta(description="All that the place says from now on.")]
 
 
@@ -93,8 +81,14 @@ class OwnRules(Struct):
     """What one place says itself."""
 
     node_id: NodeId
-    version: Annotated[int, Meta(description="Raised by every change of its own rules.")]
+    version: Annotated[int, Meta(description="Raised by every change of its own rules; 0: none.")]
     rules: Annotated[PolicyRules, Meta(description="What it says itself.")]
+
+
+class Policy(OwnRules):
+    """What one place says, and what holds there."""
+
+    in_force: InForce
 
 
 class PolicyList(Struct):

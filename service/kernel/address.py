@@ -9,15 +9,16 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
+from litestar.types import Scope
 
-def address_of(peer: str | None, forwarded: bytes, proxies: int) -> str | None:
-    """The client's address; None where there is none that can be believed.
 
-    `forwarded` is the header's value, several joined by commas or line breaks.
-    """
+def address_of(scope: Scope, proxies: int) -> str | None:
+    """The address a request came from; None where there is none that can be believed."""
+    client = scope.get("client")
     if proxies == 0:
-        return peer
-    claimed = forwarded.decode("latin-1").replace("\n", ",").split(",")
+        return client[0] if client else None
+    forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    claimed = b",".join(forwarded).decode("latin-1").split(",")
     if len(claimed) < proxies:
         return None  # it didn't come through all of them
     try:

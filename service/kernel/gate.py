@@ -239,9 +239,7 @@ def _line(known: Credential | None) -> str:
 
 def _guest_line(app: Litestar, scope: Scope) -> str:
     """The line of whoever shows a password, by where they come from."""
-    forwarded = b"\n".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
-    client, proxies = scope.get("client"), getattr(app.state, "trusted_proxies", 0)
-    place = place_of(address_of(client[0] if client else None, forwarded, proxies))
+    place = place_of(address_of(scope, getattr(app.state, "trusted_proxies", 0)))
     return f"{GUESTS}{hash(place) % GUEST_LINES}"
 
 

@@ -88,7 +88,7 @@ def guest_handler(declared: Route, operation: GuestOperation) -> HTTPRouteHandle
         body = validation.body(await _body(receive), declared.body)
         device = headers.get(b"user-agent", b"").decode("latin-1")[:DEVICE_MAX] or None
         state = scope["litestar_app"].state
-        guest = Guest(state, request_id_of(scope), _address(scope, headers), device)
+        guest = Guest(state, request_id_of(scope), _address(scope), device)
         scope["state"]["begun"] = True
         return _reply(await operation(guest, body), guest.request_id)
 
@@ -139,7 +139,7 @@ def _tell_refused(declared: Route, scope: Scope, problem: ProblemError) -> None:
             [reason.code for reason in problem.reasons],
             declared.operation_id,
             request_id_of(scope),
-            _address(scope, _headers(scope)),
+            _address(scope),
             scope["state"].get("credential"),
             **problem.known,
         )
@@ -208,7 +208,7 @@ async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> C
         "",
         None,
         scope["state"].get("trace"),
-        _address(scope, headers),
+        _address(scope),
     )
     require_network(credential, call.address)
     await _require_allowed(declared, call)
@@ -221,9 +221,8 @@ async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> C
     return call
 
 
-def _address(scope: Scope, headers: dict[bytes, bytes]) -> str | None:
-    proxies, client = scope["litestar_app"].state.get("trusted_proxies", 0), scope.get("client")
-    return address_of(client[0] if client else None, headers.get(b"x-forwarded-for", b""), proxies)
+def _address(scope: Scope) -> str | None:
+    return address_of(scope, scope["litestar_app"].state.get("trusted_proxies", 0))
 
 
 async def _credential(state: Any, headers: dict[bytes, bytes]) -> Credential:

@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct, field
 
-from schemas.policies import InForce, PolicyRules
+from schemas.policies import InForce
 from schemas.templates import CardTemplateCreate
 from service.kernel import database
 from service.kernel.auth import Credential
@@ -24,8 +24,6 @@ from service.rules.ladder import Step
 
 MERCHANTS_MAX = 10_000
 ENTRIES_MAX = 20_000
-
-_RULES = msgspec.json.Decoder(PolicyRules)
 
 TemplateRef = tuple[str, int]
 
@@ -201,7 +199,7 @@ def _session(
 
 def _policy(rows: list[tuple[str, int, str]]) -> InForce:
     """What holds at a store, by what is said from headquarters down to it."""
-    return policies.in_force([(node_id, _RULES.decode(rules)) for node_id, _, rules in rows])
+    return policies.in_force([(node_id, policies.stored(rules)) for node_id, _, rules in rows])
 
 
 def _template(template_id: str, version: int, rules: str) -> TemplateTerms:

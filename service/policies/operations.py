@@ -46,7 +46,8 @@ async def read(call: Call, _: None) -> Answer:
     """What a place says, and what holds there."""
     async with reading(call) as tenant:
         node_id = await _place(call, tenant)
-        return json_answer(200, await _policy(tenant, node_id))
+        way = await store.way(tenant, node_id)
+    return json_answer(200, _policy(_own(way, node_id), _path(way)))
 
 
 async def change(call: Call, body: PolicyChange) -> Answer:
@@ -72,8 +73,8 @@ async def change(call: Call, body: PolicyChange) -> Answer:
         await store.insert(tenant, changed, call.credential.actor_id)
         before, after = now.rules, changed.rules
         await audit.record(call, tenant, "policy.changed", node_id, before=before, after=after)
-        made = await _policy(tenant, node_id)
-    return json_answer(201, made)
+    said = [*_path(way, but=node_id), (node_id, body.rules)]
+    return json_answer(201, _policy(changed, said))
 
 
 async def _place(call: Call, tenant: Reading) -> str:
@@ -99,10 +100,8 @@ async def _require_responsible(call: Call, tenant: Reading, node_id: str) -> Non
         raise ProblemError(STORE_NOT_ALLOWED)
 
 
-async def _policy(tenant: Reading, node_id: str) -> Policy:
-    way = await store.way(tenant, node_id)
-    own = _own(way, node_id)
-    return Policy(node_id, own.version, own.rules, policies.in_force(_path(way)))
+def _policy(own: OwnRules, path: policies.Path) -> Policy:
+    return Policy(own.node_id, own.version, own.rules, policies.in_force(path))
 
 
 def _own(way: list[OwnRules], node_id: str) -> OwnRules:

@@ -2,11 +2,10 @@
 
 import msgspec
 
-from schemas.policies import OwnRules, PolicyRules
+from schemas.policies import OwnRules
 from service.kernel.sql import SQL
 from service.ledger.reading import Reading
-
-_RULES = msgspec.json.Decoder(PolicyRules)
+from service.rules import policies
 
 
 async def way(tenant: Reading, node_id: str) -> list[OwnRules]:
@@ -51,4 +50,4 @@ async def is_given(tenant: Reading, user_id: str, area_id: str, roles: list[str]
 
 
 def _own(node_id: str, version: int, rules: str) -> OwnRules:
-    return OwnRules(node_id, version, _RULES.decode(rules))
+    return OwnRules(node_id, version, policies.stored(rules))

@@ -6,6 +6,7 @@ Whoever is nearer says it, unless somebody above has locked it.
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+import msgspec
 from msgspec.structs import fields
 
 from schemas.policies import InForce, LimitInForce, PolicyRules, SwitchInForce
@@ -16,6 +17,7 @@ from service.kernel.problems import because, define_reason
 Path = Sequence[tuple[str, PolicyRules]]
 Kind = Literal["redemption", "top_up", "issue"]
 
+_RULES = msgspec.json.Decoder(PolicyRules)
 NAMES = tuple(field.name for field in fields(PolicyRules))
 OPEN = InForce()
 
@@ -30,6 +32,11 @@ ABOVE_LIMIT = define_reason(
     "store_limit_exceeded",
     "It is more than this store does at once; missing_minor is the excess.",
 )
+
+
+def stored(text: str) -> PolicyRules:
+    """Rules as they are kept: JSON."""
+    return _RULES.decode(text)
 
 
 def in_force(path: Path) -> InForce:

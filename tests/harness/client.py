@@ -66,6 +66,14 @@ class Client:
         data = body if isinstance(body, bytes) else json.dumps(body).encode("utf-8")
         return await self.request("POST", path, data, headers)
 
+    async def post_patiently(self, path: str, body: Any, key: str | None = None) -> Response:
+        """The same, and again while it is answered 503: few may wait for the store of keys."""
+        for _ in range(1_000):
+            answer = await self.post(path, body, key)
+            if answer.status != 503:
+                return answer
+        raise AssertionError(f"{path} is always busy")
+
     async def request(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Response:

@@ -14,7 +14,7 @@ from service.ledger.door import Keys
 from service.merchants import operations as merchants
 from service.stores import operations as stores
 from tests.harness import approvals, people, platform
-from tests.harness.client import Client, Response
+from tests.harness.client import Client
 from tests.harness.server import Server
 from tests.harness.tenant import TEMPLATE, ZONE
 
@@ -105,12 +105,7 @@ async def _live(server: Server, tenant: Tenant) -> None:
     ):
 
         async def done(client: Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
-            key = fresh_no(mark)
-            answer: Response = await client.post(path, body, key)
-            for _ in range(200):  # few wait for the store of keys; the others come again
-                if answer.status != 503:
-                    break
-                answer = await client.post(path, body, key)
+            answer = await client.post_patiently(path, body, fresh_no(mark))
             if answer.status not in (200, 201):
                 raise RuntimeError(f"{path}: {answer.status} {answer.body!r}")
             found: dict[str, Any] = answer.json()

@@ -1,5 +1,7 @@
 """The address that counts is the one a proxy of ours was reached from. THREAT-T8."""
 
+from typing import Any, cast
+
 import pytest
 
 from service.kernel.address import address_of, place_of
@@ -29,7 +31,8 @@ PEER, CLIENT, LIE = "10.0.0.7", "203.0.113.9", "198.51.100.1"
 def test_THREAT_T8_what_a_client_claims_counts_for_nothing(
     forwarded: str, proxies: int, address: str | None
 ) -> None:
-    assert address_of(PEER, forwarded.encode("latin-1"), proxies) == address
+    sent = [(b"x-forwarded-for", text.encode("latin-1")) for text in forwarded.split("\n") if text]
+    assert address_of(cast(Any, {"client": (PEER, 1), "headers": sent}), proxies) == address
 
 
 @pytest.mark.parametrize(

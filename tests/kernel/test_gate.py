@@ -227,8 +227,8 @@ class Shop:
 
 
 @asynccontextmanager
-async def client_of(shop: Shop) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=cast(Any, shop.asgi))
+async def client_of(shop: Shop, address: str = "127.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app=cast(Any, shop.asgi), client=(address, 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
         yield client
 

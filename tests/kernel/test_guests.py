@@ -7,7 +7,6 @@ from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import Any, cast
 
-import httpx
 import pytest
 
 from service.kernel.gate import (
@@ -39,12 +38,6 @@ def elsewhere() -> Iterator[str]:
             yield address
 
 
-def from_there(shop: Shop, address: str) -> httpx.AsyncClient:
-    """A client at an address."""
-    transport = httpx.ASGITransport(app=cast(Any, shop.asgi), client=(address, 1))
-    return httpx.AsyncClient(transport=transport, base_url="http://shop")
-
-
 @pytest.mark.parametrize("path", ["/sign-in", "/sign-in/", "//sign-in"])
 async def test_guests_have_few_places_however_many_come_and_whatever_they_show(path: str) -> None:
     shop, places = Shop(gate_of(100, LONG_S)), elsewhere()
@@ -52,7 +45,7 @@ async def test_guests_have_few_places_however_many_come_and_whatever_they_show(p
     async with AsyncExitStack() as stack:
         crowd = []
         for number in range(3 * GUESTS_MAX):
-            there = await stack.enter_async_context(from_there(shop, next(places)))
+            there = await stack.enter_async_context(client_of(shop, next(places)))
             asked = there.post(f"http://shop{path}", headers=shown[number % 3])
             crowd.append(asyncio.ensure_future(asked))
         await until(lambda: shop.served >= GUESTS_MAX)
@@ -72,7 +65,7 @@ async def test_guests_have_few_places_however_many_come_and_whatever_they_show(p
 async def test_one_address_leaves_places_for_others() -> None:
     """Negative control: with places for all guests alone the second one waits for the first."""
     shop, place = Shop(gate_of(100, LONG_S)), next(elsewhere())
-    async with from_there(shop, FIRST) as many, from_there(shop, place) as one:
+    async with client_of(shop, FIRST) as many, client_of(shop, place) as one:
         crowd = [asyncio.ensure_future(many.post("/sign-in")) for _ in range(3 * GUESTS_MAX)]
         await until(lambda: shop.served >= GUESTS_OF_LINE_MAX)
         other = asyncio.ensure_future(one.post("/sign-in"))
