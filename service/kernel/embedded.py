@@ -44,6 +44,7 @@ from service.kernel.embedded_cluster import (
     postmaster_pid,
 )
 from service.kernel.embedded_site import EmbeddedError, Site, environment, find_site
+from service.kernel.memory import memory_bytes
 from service.kernel.sql import SQL
 
 START_DEADLINE_S = 600.0  # crash recovery after a kill under load replays up to max_wal_size
@@ -51,9 +52,8 @@ START_DEADLINE_S = 600.0  # crash recovery after a kill under load replays up to
 SETTINGS = MappingProxyType(
     {
         "max_connections": "200",
-        # Pages leave these buffers, and then the kernel's, in a steady trickle: what the kernel has
+        # Pages leave the buffers, and then the kernel's, in a steady trickle: what the kernel has
         # held for 30 s it writes all at once, and no commit gets past 300 MB of that.
-        "shared_buffers": "256MB",
         "bgwriter_delay": "50ms",
         "bgwriter_lru_maxpages": "1000",
         "bgwriter_flush_after": "128kB",
@@ -106,6 +106,14 @@ class Server(msgspec.Struct, frozen=True):
         return postmaster_pid(self.data_dir / "cluster")
 
 
+def buffers(memory: int) -> str:
+    """How much of so many bytes of memory holds pages: a quarter, from 128 MB to 8 GB.
+
+    A redemption touches seven pages of its card's; what isn't here is read and written each time.
+    """
+    return f"{min(max(memory // 4 // 2**20, 128), 8192)}MB"
+
+
 def start(
     data_dir: Path,
     settings: Mapping[str, str] = MappingProxyType({}),
@@ -130,7 +138,8 @@ def start(
         try:
             end_leftover(site.cluster_dir)
             (place or make_cluster)(site)
-            return _launch(site, lock_fd, {**SETTINGS, **settings}, deadline_s)
+            ours = {"shared_buffers": buffers(memory_bytes()), **SETTINGS}
+            return _launch(site, lock_fd, {**ours, **settings}, deadline_s)
         finally:
             os.close(lock_fd)  # the guardian holds its own copy
 
