@@ -33,12 +33,26 @@ class CardCreate(Struct, forbid_unknown_fields=True, omit_defaults=True):
     activate: Annotated[
         bool, Meta(description="true: active at once, as a virtual card is. false if left out.")
     ] = False
+    store_id: Annotated[
+        Id | None,
+        Meta(
+            description="Where it is sold. Whoever acts for one store leaves it out; named by "
+            "who acts for several; headquarters may leave it out."
+        ),
+    ] = None
 
 
 class CardAction(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Activate, freeze or unfreeze; a reason is kept with the operation."""
 
     reason: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    store_id: Annotated[
+        Id | None,
+        Meta(
+            description="Where. Whoever acts for one store leaves it out; to activate it is named "
+            "by who acts for several; headquarters may leave it out."
+        ),
+    ] = None
 
 
 class CardLookup(Struct, forbid_unknown_fields=True):

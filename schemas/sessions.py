@@ -32,7 +32,7 @@ class SignIn(Struct, forbid_unknown_fields=True, omit_defaults=True):
         Annotated[Secret, Meta(max_length=200)] | None,
         Meta(
             description="That of an earlier sign-in on this device: whoever tries passwords "
-            "elsewhere can't lock it out. The session that it began is over.",
+            "elsewhere can't lock it out. What was begun with it before is over.",
         ),
     ] = None
 

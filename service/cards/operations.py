@@ -27,6 +27,7 @@ Version = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 async def issue(call: Call, body: CardCreate) -> Answer:
     """Make a card; a number that is taken already is drawn again."""
+    store_id = door.store_or_office(call, body.store_id)
     tenant = await call.state.terms.load(
         call.credential.merchant_id, templates=[(body.template_id, 0)]
     )
@@ -46,7 +47,7 @@ async def issue(call: Call, body: CardCreate) -> Answer:
                 body,
                 Issue(body.template_id, new_id("crd"), number, body.activate),
                 number,
-                call.credential.only_store(call.scope),
+                store_id,
             )
         except NumberTakenError:
             continue
@@ -57,17 +58,17 @@ async def issue(call: Call, body: CardCreate) -> Answer:
 
 async def activate(call: Call, body: CardAction) -> Answer:
     """created → active."""
-    return await _act(call, body, Activate(body.reason))
+    return await _act(call, body, Activate(body.reason), door.store_or_office(call, body.store_id))
 
 
 async def freeze(call: Call, body: CardAction) -> Answer:
     """active → frozen."""
-    return await _act(call, body, Freeze(body.reason))
+    return await _act(call, body, Freeze(body.reason), door.store_if_any(call, body.store_id))
 
 
 async def unfreeze(call: Call, body: CardAction) -> Answer:
     """frozen → active."""
-    return await _act(call, body, Unfreeze(body.reason))
+    return await _act(call, body, Unfreeze(body.reason), door.store_if_any(call, body.store_id))
 
 
 async def look_up(call: Call, body: CardLookup) -> Answer:
@@ -108,6 +109,6 @@ async def found(tenant: Reading, card_id: str) -> Card:
     return card
 
 
-async def _act(call: Call, body: CardAction, intent: Intent) -> Answer:
+async def _act(call: Call, body: CardAction, intent: Intent, store_id: str | None) -> Answer:
     number, _ = await door.locate(call, "ledger.locate_card", object_id(call, "card_id", "crd"))
-    return await door.perform(call, body, intent, number, call.credential.only_store(call.scope))
+    return await door.perform(call, body, intent, number, store_id)

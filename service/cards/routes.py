@@ -25,6 +25,8 @@ WRITE_ERRORS = (
     reasons.KEY_REVERSED,
     reasons.REQUEST_IN_PROGRESS,
     reasons.MERCHANT_SUSPENDED,
+    reasons.STORE_NOT_ALLOWED,
+    reasons.UNPROCESSABLE,
 )
 
 

@@ -7,7 +7,7 @@ claims, and counts for nothing (THREAT-T8).
 
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from litestar.types import Scope
 
@@ -21,30 +21,22 @@ def address_of(scope: Scope, proxies: int) -> str | None:
     claimed = b",".join(forwarded).decode("latin-1").split(",")
     if len(claimed) < proxies:
         return None  # it didn't come through all of them
-    try:
-        return str(ip_address(claimed[-proxies].strip()))
-    except ValueError:
-        return None
+    found = _parsed(claimed[-proxies].strip())
+    return None if found is None else str(found)
 
 
 def place_of(address: str | None) -> str:
     """Where somebody comes from; whoever has one address of a network of IPv6 has all of it."""
-    try:
-        found = ip_address(address or "")
-    except ValueError:
+    found = _parsed(address or "")
+    if found is None:
         return ""
     return str(found if found.version == 4 else ip_network((found, 64), strict=False))
 
 
 def is_inside(address: str | None, networks: Iterable[str]) -> bool:
     """Whether an address is in one of these networks; one that isn't known is in none."""
-    if address is None:
-        return False
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return False
-    return any(found in _network(text) for text in networks)
+    found = _parsed(address or "")
+    return found is not None and any(found in _network(text) for text in networks)
 
 
 def is_network(text: str) -> bool:
@@ -54,6 +46,15 @@ def is_network(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    """An address; one of IPv4 that a socket of both kinds writes as IPv6 is what it was."""
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return None
+    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
 
 
 @lru_cache(4096)

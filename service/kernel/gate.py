@@ -14,14 +14,15 @@ its own, and neither phones nor strangers push tills aside. Where the service is
 begin only so many a second besides (`tenant_per_s`; 0 is no limit): as long as there is room for
 more, every one served makes the others' wait longer.
 
-Where passwords are sent all guests together have few places and so many turns a second. Each comes
-in a line by its address, one of so many that a crowd of addresses can't make them long to go
-through: whoever sends too much is in everybody's way of that line alone.
+Where passwords are sent all guests together have few places and so many turns a second, which come
+before all others': they are few. Each comes in a line by its address, one of so many that whoever
+sends too much is in the way of that line alone.
 """
 
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Iterable
+from itertools import chain
 from time import perf_counter
 from typing import Any, NamedTuple, cast
 
@@ -74,6 +75,7 @@ class Gate:
         self._served: dict[str, int] = {}
         self._total = self._guests_served = 0
         self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
+        self._guests_waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._tick: asyncio.TimerHandle | None = None
         self._ticked_at = 0.0
         self._time = asyncio.get_running_loop().time
@@ -81,11 +83,19 @@ class Gate:
     @property
     def waiting(self) -> int:
         """How many requests wait."""
-        return sum(map(len, self._waiting.values()))
+        return sum(len(line) for lines in self._lines for line in lines.values())
+
+    @property
+    def _lines(self) -> tuple[OrderedDict[str, deque[_Waiting]], ...]:
+        return self._guests_waiting, self._waiting
 
     def enter(self, tenant: str) -> bool:
         """Take a place, if there is one for this tenant; `leave` gives it back."""
-        if self._total >= self._served_max or not self._may(tenant) or tenant in self._waiting:
+        if (
+            self._total >= self._served_max
+            or not self._may(tenant)
+            or tenant in self._lines_of(tenant)
+        ):
             return False
         self._take(tenant)
         return True
@@ -94,10 +104,11 @@ class Gate:
         """Wait for a place; False when there was none in time."""
         loop = asyncio.get_running_loop()
         place: asyncio.Future[bool] = loop.create_future()
-        if tenant not in self._waiting:
-            self._waiting[tenant] = deque()
-            self._waiting.move_to_end(tenant, last=False)
-        self._waiting[tenant].append(_Waiting(loop.time(), place))
+        lines = self._lines_of(tenant)
+        if tenant not in lines:
+            lines[tenant] = deque()
+            lines.move_to_end(tenant, last=False)
+        lines[tenant].append(_Waiting(loop.time(), place))
         self._let_in()
         if self._tick is None:
             self._ticked_at = loop.time()
@@ -120,20 +131,21 @@ class Gate:
         self._guests_served -= tenant.startswith(GUESTS)
         self._let_in()
 
+    def _lines_of(self, tenant: str) -> OrderedDict[str, deque[_Waiting]]:
+        return self._guests_waiting if tenant.startswith(GUESTS) else self._waiting
+
     def _may(self, tenant: str) -> bool:
         if tenant.startswith(GUESTS):
-            return self._may_guest(tenant)
+            most = min(GUESTS_OF_LINE_MAX, self._few_max)
+            return self._served.get(tenant, 0) < most and self._may_guests()
         budget = self._budget if tenant else None
         return self._served.get(tenant, 0) < self._most(tenant) and (
             budget is None or budget.allows(tenant, self._time())
         )
 
-    def _may_guest(self, line: str) -> bool:
-        return (
-            self._guests_served < min(GUESTS_MAX, self._few_max)
-            and self._served.get(line, 0) < min(GUESTS_OF_LINE_MAX, self._few_max)
-            and self._guests.allows(GUESTS, self._time())
-        )
+    def _may_guests(self) -> bool:
+        has_place = self._guests_served < min(GUESTS_MAX, self._few_max)
+        return has_place and self._guests.allows(GUESTS, self._time())
 
     def _most(self, tenant: str) -> int:
         return self._few_max if not tenant or tenant.endswith(MEMBERS) else self._tenant_max
@@ -149,21 +161,27 @@ class Gate:
 
     def _let_in(self) -> None:
         while self._total < self._served_max:
-            tenant = next(filter(self._may, self._waiting), None)
+            tenant = self._next()
             if tenant is None:
                 return
-            place = self._waiting[tenant].popleft().place
+            place = self._lines_of(tenant)[tenant].popleft().place
             self._next_turn(tenant)
             if not place.done():  # its client may have gone
                 self._take(tenant)
                 place.set_result(True)
 
+    def _next(self) -> str | None:
+        """Whose turn it is. Guests' lines, which may be many, aren't gone through for nothing."""
+        guests = self._guests_waiting if self._guests_waiting and self._may_guests() else ()
+        return next(filter(self._may, chain(guests, self._waiting)), None)
+
     def _next_turn(self, tenant: str) -> None:
         """The other tenants come first now."""
-        if self._waiting[tenant]:
-            self._waiting.move_to_end(tenant)
+        lines = self._lines_of(tenant)
+        if lines[tenant]:
+            lines.move_to_end(tenant)
         else:
-            del self._waiting[tenant]
+            del lines[tenant]
 
     def _turn_away(self) -> None:
         """Answer those who have waited long enough, as many as may be refused since last time."""
@@ -172,16 +190,16 @@ class Gate:
         ration = REFUSALS_PER_S * (now - self._ticked_at)
         self._ticked_at = now
         self._let_in()  # time has passed: somebody's budget may allow it now
-        for tenant in list(self._waiting):
-            waiting = self._waiting[tenant]
+        for tenant in [*chain(*self._lines)]:
+            waiting = self._lines_of(tenant)[tenant]
             while waiting and self._is_due(now - waiting[0].since, ration > 0):
                 place = waiting.popleft().place
                 if not place.done():
                     place.set_result(False)
                     ration -= 1
             if not waiting:
-                del self._waiting[tenant]
-        self._tick = loop.call_later(TICK_S, self._turn_away) if self._waiting else None
+                del self._lines_of(tenant)[tenant]
+        self._tick = loop.call_later(TICK_S, self._turn_away) if any(self._lines) else None
         metrics.set_waiting(self.waiting)
 
     def _is_due(self, waited_s: float, may_refuse: bool) -> bool:

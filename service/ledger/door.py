@@ -134,19 +134,36 @@ def store_of(call: Call, store_id: str | None) -> str:
 
     Raises 422 when it isn't named, 403 when it isn't the caller's to act for.
     """
+    found = store_if_any(call, store_id)
+    if found is None:
+        raise _unnamed()
+    return found
+
+
+def store_or_office(call: Call, store_id: str | None) -> str | None:
+    """The same; where whoever acts for all stores names none it is the merchant's own office."""
+    found = store_if_any(call, store_id)
+    if found is None and call.credential.limited_to(call.scope) is not None:
+        raise _unnamed()
+    return found
+
+
+def store_if_any(call: Call, store_id: str | None) -> str | None:
+    """The same, where none need be named. Raises 403."""
     credential = call.credential
     if credential.store_id is None:
-        store_id = store_id or credential.only_store(call.scope)
-        if store_id is None:
-            reason = because(STORE_REQUIRED, path="$.store_id")
-            raise ProblemError(UNPROCESSABLE, reasons=[reason])
-        if not credential.acts_for(call.scope, store_id):
+        if store_id is not None and not credential.acts_for(call.scope, store_id):
             raise ProblemError(STORE_NOT_ALLOWED)
-        return store_id
+        return store_id or credential.only_store(call.scope)
     if store_id is not None and store_id != credential.store_id:
         reason = because(STORE_MISMATCH, path="$.store_id")
         raise ProblemError(STORE_NOT_ALLOWED, reasons=[reason])
     return credential.store_id
+
+
+def _unnamed() -> ProblemError:
+    reason = because(STORE_REQUIRED, path="$.store_id")
+    return ProblemError(UNPROCESSABLE, reasons=[reason])
 
 
 async def locate(call: Call, query: str, name: str) -> tuple[str, str | None]:

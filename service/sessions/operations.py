@@ -5,7 +5,6 @@ together. Whoever failed is told the same, whatever was wrong. Sessions that end
 answer: the tenant's epoch is raised in the same transaction. By the real clock.
 """
 
-import asyncio
 import base64
 import os
 from collections.abc import Iterable
@@ -81,6 +80,10 @@ CODE_WRONG = define_reason(
 )
 
 
+class _GuessError(ProblemError):
+    """What was shown is wrong: the try stays counted."""
+
+
 async def sign_in(guest: Guest, body: SignIn) -> Answer:
     """A session for whoever knows the password, and has the authenticator if there is one."""
     merchant_id, keys = body.merchant_id, guest.state.door_keys
@@ -88,20 +91,15 @@ async def sign_in(guest: Guest, body: SignIn) -> Answer:
     index = accounts.email_index(keys.email, merchant_id, address)
     subjects = rules.subjects(keys.device, merchant_id, index, body.device_token, guest.address)
     guest.state.passwords.require_room()  # before anything is counted
-    account = await _try(guest, merchant_id, index, subjects)
-    password_hash = account.password_hash if account and account.status == "active" else None
+    found = await _try(guest, merchant_id, index, subjects)
     try:
-        fits = await guest.state.passwords.fits(password_hash, body.password)
-        renewed = await _renewed(guest, body.password, password_hash) if fits else None
-    except (ProblemError, asyncio.CancelledError):  # too many wait, or it took too long
+        account, renewed = await _recognised(guest, body, found)
+        return await _start(guest, body, index, account, renewed, subjects)
+    except _GuessError:
+        raise
+    except BaseException:  # for want of a code, of room or of time
         await _uncount(guest, merchant_id, subjects)
         raise
-    if not fits or account is None:
-        raise _failed(merchant_id, account)
-    if account.has_totp and body.one_time_code is None:
-        await _uncount(guest, merchant_id, subjects)
-        raise ProblemError(SECOND_FACTOR_NEEDED)
-    return await _start(guest, body, index, account, renewed, subjects)
 
 
 async def browse(call: Call, _: None) -> Answer:
@@ -251,13 +249,24 @@ async def _try(guest: Guest, merchant_id: str, index: bytes, subjects: Subjects)
         return await store.account(connection, merchant_id, index)
 
 
-async def _renewed(guest: Guest, password: str, password_hash: str | None) -> str | None:
-    """The password hashed as it is done now, if it wasn't: only here it is known."""
+async def _recognised(
+    guest: Guest, body: SignIn, found: Account | None
+) -> tuple[Account, str | None]:
+    """Who knows the password, and it hashed as it is done now if it wasn't: only here it is known.
+
+    Raises 401; also for a code of who has an authenticator and showed none.
+    """
+    known = found.password_hash if found and found.status == "active" else None
+    fits = await guest.state.passwords.fits(known, body.password)
+    if not fits or known is None or found is None:
+        raise _failed(body.merchant_id, found)
+    if found.has_totp and body.one_time_code is None:
+        raise ProblemError(SECOND_FACTOR_NEEDED)
     renewed: str | None = None
-    if password_hash is not None and is_outdated(password_hash):
+    if is_outdated(known):
         with suppress(ProblemError):  # too many wait: next time
-            renewed = await guest.state.passwords.hash(password)
-    return renewed
+            renewed = await guest.state.passwords.hash(body.password)
+    return found, renewed
 
 
 async def _count_try(connection: database.Connection, merchant_id: str, subjects: Subjects) -> None:
@@ -285,12 +294,16 @@ async def _start(
     What the same device began before is over with it: whoever found that token has nothing.
     """
     state, merchant_id, session_id = guest.state, body.merchant_id, new_id("ses")
-    device = rules.new_device_token(state.door_keys.device, merchant_id, index)
+    known = rules.device_of(state.door_keys.device, merchant_id, index, body.device_token)
+    device = known or rules.new_device_name()
     async with database.tenant(state.pool, merchant_id) as connection:
-        before = await _of_device(guest, connection, body, index, seen)
+        before = await store.of_device(connection, merchant_id, seen.user_id, device)
+        if before:  # as whoever ends what others remember does, first
+            await database.raise_epoch(connection, merchant_id)
         account = await store.held_account(connection, merchant_id, index)
         mode = await store.mode(connection, merchant_id)
-        if account != seen or mode is None:
+        # The hash may be another meanwhile of the same password.
+        if account is None or account.version != seen.version or mode is None:
             raise _failed(merchant_id, seen)
         key, code = state.door_keys.totp, body.one_time_code or ""
         if account.has_totp and not await _uses_code(key, connection, merchant_id, account, code):
@@ -309,32 +322,22 @@ async def _start(
             guest.address,
             guest.device,
             state.session_s,
-            rules.device_name(device),
+            device,
         )
         about = (guest, connection, merchant_id)
-        if before and await _end(connection, merchant_id, account.user_id, before):
-            await audit.record_guest(*about, "session.ended", account.user_id, before)
+        for ended in before:
+            if await _end(connection, merchant_id, account.user_id, ended):
+                await audit.record_guest(*about, "session.ended", account.user_id, ended)
         await audit.record_guest(*about, "session.started", account.user_id, session_id)
-    answer = SessionStarted(text, session_id, account.user_id, account.has_totp, expires_at, device)
+    token = rules.device_token(state.door_keys.device, merchant_id, index, device)
+    answer = SessionStarted(text, session_id, account.user_id, account.has_totp, expires_at, token)
     return json_answer(201, answer)
 
 
-async def _of_device(
-    guest: Guest, connection: database.Connection, body: SignIn, index: bytes, seen: Account
-) -> str | None:
-    """The session that goes on where somebody signs in again; the epoch is raised to end it."""
-    merchant_id, key = body.merchant_id, guest.state.door_keys.device
-    name = rules.device_of(key, merchant_id, index, body.device_token)
-    before = name and await store.of_device(connection, merchant_id, seen.user_id, name)
-    if before:
-        await database.raise_epoch(connection, merchant_id)
-    return before
-
-
-def _failed(merchant_id: str, account: Account | None) -> ProblemError:
+def _failed(merchant_id: str, account: Account | None) -> _GuessError:
     """The one answer to all who aren't let in; the log learns whose account it was."""
     user_id = account.user_id if account else None
-    return ProblemError(SIGN_IN_FAILED, known={"merchant_id": merchant_id, "user_id": user_id})
+    return _GuessError(SIGN_IN_FAILED, known={"merchant_id": merchant_id, "user_id": user_id})
 
 
 def _step(key: bytes, merchant_id: str, account: Account, code: str) -> int | None:

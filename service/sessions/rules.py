@@ -47,15 +47,14 @@ def recovery_hash(merchant_id: str, user_id: str, code: str) -> bytes:
     return hmac.digest(f"{merchant_id} {user_id}".encode("ascii"), plain, "sha256")
 
 
-def new_device_token(key: bytes, merchant_id: str, email_index: bytes) -> str:
-    """What tells a device that signed in with an address from all others."""
-    name = base32(int.from_bytes(os.urandom(16)), 13)
+def new_device_name() -> str:
+    """What tells a device from all others: 128 random bits."""
+    return base32(int.from_bytes(os.urandom(16)), 13)
+
+
+def device_token(key: bytes, merchant_id: str, email_index: bytes, name: str) -> str:
+    """What a device shows of itself, once it has signed in with an address."""
     return f"kfd_{name}{_signature(key, merchant_id, email_index, name)}"
-
-
-def device_name(token: str) -> str:
-    """What a token of ours calls its device."""
-    return token[4:30]
 
 
 def subjects(

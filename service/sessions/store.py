@@ -17,6 +17,7 @@ class Account(Struct):
 
     user_id: str
     status: UserStatus
+    version: int
     password_hash: str | None
     totp_sealed: bytes | None
     has_totp: bool
@@ -128,12 +129,10 @@ async def start(
 
 async def of_device(
     connection: database.Connection, merchant_id: str, user_id: str, device_name: str
-) -> str | None:
-    """The session that somebody began on this device and that goes on."""
-    found: str | None = await connection.fetchval(
-        SQL["sessions.of_device"], merchant_id, user_id, device_name
-    )
-    return found
+) -> list[str]:
+    """The sessions that somebody began on this device and that go on."""
+    rows = await connection.fetch(SQL["sessions.of_device"], merchant_id, user_id, device_name)
+    return [row[0] for row in rows]
 
 
 async def of_user(

@@ -2,12 +2,12 @@
 
 -- name: account
 -- Whoever has this address, as much as signing in needs.
-select user_id, status, password_hash, totp_sealed, totp_since is not null as has_totp
+select user_id, status, version, password_hash, totp_sealed, totp_since is not null as has_totp
 from user_account where merchant_id = $1 and email_index = $2;
 
 -- name: held_account
 -- The same, unchanged until the end of the transaction.
-select user_id, status, password_hash, totp_sealed, totp_since is not null as has_totp
+select user_id, status, version, password_hash, totp_sealed, totp_since is not null as has_totp
 from user_account where merchant_id = $1 and email_index = $2
 for no key update;
 
@@ -17,7 +17,7 @@ update user_account set password_hash = $3 where merchant_id = $1 and user_id = 
 
 -- name: own_account
 -- The same of somebody who is signed in.
-select user_id, status, password_hash, totp_sealed, totp_since is not null as has_totp
+select user_id, status, version, password_hash, totp_sealed, totp_since is not null as has_totp
 from user_account where merchant_id = $1 and user_id = $2;
 
 -- name: mode
@@ -73,7 +73,7 @@ where merchant_id = $1 and user_id = $2 and ended_at is null and expires_at > cl
 order by session_id desc;
 
 -- name: of_device
--- The session that a device began and that goes on, if there is one.
+-- The sessions that a device began and that go on: one, or more where it signed in twice at once.
 select session_id from user_session
 where merchant_id = $1 and user_id = $2 and device_name = $3 and ended_at is null and expires_at > clock_timestamp();
 

@@ -31,11 +31,11 @@ FULL: dict[str, dict[str, Any]] = {
         "top_up_rules": [{"pay": 30_000, "bonus": 5_000, "bonus_validity": "P1Y"}],
         "max_cards": 1_000,
     },
-    "issue_card": {"template_id": TEMPLATE, "activate": True},
+    "issue_card": {"template_id": TEMPLATE, "activate": True, "store_id": STORE},
     "look_up_card": {"card_number": "8800123412341237"},
-    "activate_card": {"reason": "sold"},
-    "freeze_card": {"reason": "stolen"},
-    "unfreeze_card": {"reason": "found"},
+    "activate_card": {"reason": "sold", "store_id": STORE},
+    "freeze_card": {"reason": "stolen", "store_id": STORE},
+    "unfreeze_card": {"reason": "found", "store_id": STORE},
     "create_member": {
         "external_id": "wx-o6_bmjrPTlm6", "phone": "13800138000", "full_name": "张伟"
     },

@@ -11,6 +11,7 @@ from tests.harness.client import Client, Response
 from tests.harness.tenant import TestCard
 
 OFF, ON = {"value": False}, {"value": True}
+NOWHERE = "sto_" + "0" * 26
 
 
 async def say(client: Client, node_id: str, version: int = 0, **rules: Any) -> Response:
@@ -95,6 +96,41 @@ async def test_a_card_that_waits_is_not_sold_where_none_are(
     assert shop.reasons(answer) == ["store_switched_off"]
     path = f"/v1/cards/{dormant.card_id}/activate"
     assert (await office.post(path, {}, shop.new_key())).status == 200
+
+
+async def test_who_sells_at_several_stores_says_where(staff: Staff, office: Client) -> None:
+    """Negative control: as the merchant's own office they would sell where no cards are sold."""
+    here, there = staff.tenant.store_ids
+    person = await staff.hired("cashier", here)
+    more = {"role": "cashier", "node_id": there}
+    assert (await staff.boss.post(f"/v1/users/{person.user_id}/roles", more)).status == 201
+    await said(staff.boss, here, issues=OFF)
+    dormant = await shop.issue(office, staff.tenant, activate=False)
+    activate = f"/v1/cards/{dormant.card_id}/activate"
+    asked: tuple[tuple[str, dict[str, str]], ...] = (
+        ("/v1/cards", {"template_id": staff.tenant.template_id}),
+        (activate, {}),
+    )
+    wanted = (
+        (None, 422, "store_required"),
+        (here, 409, "store_switched_off"),
+        (NOWHERE, 403, None),
+        (there, None, None),
+    )
+    async with staff.client_of(person.token) as own:
+        for store_id, status, code in wanted:
+            for path, body in asked:
+                at = body | ({"store_id": store_id} if store_id else {})
+                answer = await own.post(path, at, shop.new_key())
+                assert answer.status == (status or (200 if path == activate else 201)), answer.body
+                assert code is None or shop.reasons(answer) == [code]
+    for action, is_named in (("freeze", False), ("unfreeze", True)):
+        body = {"store_id": there} if is_named else {}
+        answer = await office.post(f"/v1/cards/{dormant.card_id}/{action}", body, shop.new_key())
+        assert answer.status == 200
+    for path, body in (*asked, (f"/v1/cards/{dormant.card_id}/freeze", {})):
+        answer = await office.post(path, {**body, "store_id": NOWHERE}, shop.new_key())
+        assert (answer.status, shop.reasons(answer)) == (422, ["store_unknown"])
 
 
 async def test_the_nearest_says_it_unless_it_is_locked_above(

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from service.kernel.address import address_of, place_of
+from service.kernel.address import address_of, is_inside, place_of
 
 PEER, CLIENT, LIE = "10.0.0.7", "203.0.113.9", "198.51.100.1"
 
@@ -25,6 +25,7 @@ PEER, CLIENT, LIE = "10.0.0.7", "203.0.113.9", "198.51.100.1"
         ("unknown", 1, None),
         (f"{CLIENT}:4711", 1, None),
         ("2001:DB8::1", 1, "2001:db8::1"),
+        (f"::ffff:{CLIENT}", 1, CLIENT),
         ("\xff", 1, None),
     ],
 )
@@ -39,6 +40,7 @@ def test_THREAT_T8_what_a_client_claims_counts_for_nothing(
     ("address", "place"),
     [
         (CLIENT, CLIENT),
+        (f"::ffff:{CLIENT}", CLIENT),  # as a socket of both kinds tells it
         ("2001:db8::1", "2001:db8::/64"),
         ("2001:db8::ffff:0:1", "2001:db8::/64"),
         ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
@@ -48,3 +50,11 @@ def test_THREAT_T8_what_a_client_claims_counts_for_nothing(
 )
 def test_who_has_one_address_of_a_network_has_all(address: str | None, place: str) -> None:
     assert place_of(address) == place
+
+
+@pytest.mark.parametrize(
+    ("address", "inside"),
+    [(CLIENT, True), (f"::ffff:{CLIENT}", True), (LIE, False), ("unknown", False), (None, False)],
+)
+def test_who_is_inside_a_network(address: str | None, inside: bool) -> None:
+    assert is_inside(address, ["2001:db8::/32", "203.0.113.0/24"]) == inside

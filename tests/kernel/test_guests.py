@@ -115,6 +115,28 @@ def test_guests_begin_no_more_in_a_second_than_can_be_hashed(
     assert asyncio.run(begun()) == [GUESTS_PER_S, GUESTS_PER_S // 2, GUESTS_PER_S]
 
 
+async def test_lines_of_guests_are_not_gone_through_while_there_is_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Negative control: with guests' lines among the others' each place left asks 200 of them."""
+    gate, asked = gate_of(100, LONG_S), list[str]()
+    entered = sum(gate.enter(f"/guests/{number}") for number in range(2 * GUESTS_MAX))
+    crowd = [asyncio.ensure_future(gate.wait(f"/guests/{number}")) for number in range(200)]
+    await until(lambda: gate.waiting == 200)
+    may = gate._may
+
+    def asks(line: str) -> bool:
+        asked.append(line)
+        return may(line)
+
+    monkeypatch.setattr(gate, "_may", asks)
+    assert gate.enter("mer_a")
+    gate.leave("mer_a")
+    assert (entered, asked) == (GUESTS_MAX, ["mer_a"])
+    for each in crowd:
+        each.cancel()
+
+
 def _entered(gate: Gate, monkeypatch: pytest.MonkeyPatch, now: float) -> int:
     """How many come in at that time, one after another, each in a line of their own."""
     monkeypatch.setattr(gate, "_time", lambda: now)

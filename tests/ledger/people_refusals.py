@@ -207,7 +207,7 @@ async def changed_meanwhile(merchant: Shop) -> Any:
     keys = call(merchant).state.door_keys
     person = await people.hire(merchant.pool, keys, merchant.merchant_id, "owner")
     index = accounts.email_index(keys.email, merchant.merchant_id, person.email)
-    seen = session_store.Account(person.user_id, "active", "another", None, False)
+    seen = session_store.Account(person.user_id, "active", 0, None, None, False)
     body = SignIn(merchant.merchant_id, person.email, RIGHT)
     return await sessions._start(guest(merchant), body, index, seen, None, [])
 
@@ -322,7 +322,7 @@ CASES: list[tuple[str, str, How]] = [
     (f"{P}.confirm_totp", "second_factor_refused totp_set_up", confirmed_meanwhile),
     (f"{P}.end", "not_found", on(sessions.end, None)),
     (f"{P}._failed", "sign_in_failed", signing(WRONG)),
-    (f"{P}.sign_in", "second_factor_needed", signing(RIGHT, totp=True)),
+    (f"{P}._recognised", "second_factor_needed", signing(RIGHT, totp=True)),
     (f"{P}._failed", "sign_in_failed", signing(RIGHT, "000000", totp=True)),
     (f"{P}._require_oneself", "contradiction code_wrong", password_with_wrong_code),
     (f"{P}._failed", "sign_in_failed", changed_meanwhile),

@@ -242,10 +242,10 @@ OPERATIONS: list[Case] = [
     (f"{R}.refund", "contradiction duplicate_line", given_back("a", "a")),
     (f"{R}._require_sound", "contradiction basket_contradiction",
      lambda: redeeming._require_sound(LINES, 31)),
-    ("service.ledger.door.store_of", "contradiction store_required",
+    ("service.ledger.door._unnamed", "contradiction store_required",
      lambda: door.store_of(asked_by(pure.credential()), None)),
-    ("service.ledger.door.store_of", "store_not_allowed store_mismatch",
-     lambda: door.store_of(asked_by(TILL), pure.STORE)),
+    ("service.ledger.door.store_if_any", "store_not_allowed store_mismatch",
+     lambda: door.store_if_any(asked_by(TILL), pure.STORE)),
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from service.kernel.problems import NOT_FOUND, ProblemError, because
 from service.ledger.commands import Activate, Command, Freeze, Issue, Unfreeze
 from service.ledger.decisions.movement import effective_status, lapse
 from service.ledger.decisions.outcome import Accepted, NewId, Refused, Rejected
-from service.ledger.decisions.stores import issue_reasons
+from service.ledger.decisions.stores import issue_reasons, store_problem
 from service.ledger.reasons import (
     CARD_NOT_FOUND,
     CARDS_EXHAUSTED,
@@ -42,6 +42,8 @@ def issue(
     """
     if view.template is None:
         return Rejected(ProblemError(NOT_FOUND, "There is no such template."))
+    if problem := store_problem(view, command):
+        return Rejected(problem)
     counter = view.counter
     reasons = issue_reasons(view)
     if counter is not None and counter.cap is not None and counter.used >= counter.cap:
@@ -73,28 +75,30 @@ def activate(
     view: View, command: Command, intent: Activate, new_id: NewId
 ) -> Accepted | Refused | Rejected:
     """created → active; the validity starts now."""
-    return _move(view, "activate", intent.reason, new_id)
+    return _move(view, command, "activate", intent.reason, new_id)
 
 
 def freeze(
     view: View, command: Command, intent: Freeze, new_id: NewId
 ) -> Accepted | Refused | Rejected:
     """active → frozen."""
-    return _move(view, "freeze", intent.reason, new_id)
+    return _move(view, command, "freeze", intent.reason, new_id)
 
 
 def unfreeze(
     view: View, command: Command, intent: Unfreeze, new_id: NewId
 ) -> Accepted | Refused | Rejected:
     """frozen → active."""
-    return _move(view, "unfreeze", intent.reason, new_id)
+    return _move(view, command, "unfreeze", intent.reason, new_id)
 
 
 def _move(
-    view: View, move: str, reason: str | None, new_id: NewId
+    view: View, command: Command, move: str, reason: str | None, new_id: NewId
 ) -> Accepted | Refused | Rejected:
     if view.card is None:
         return Rejected(ProblemError(CARD_NOT_FOUND))
+    if problem := store_problem(view, command):
+        return Rejected(problem)
     status = effective_status(view.card, view.now)
     reasons = issue_reasons(view) if move == "activate" else []
     if (status, move) not in TRANSITIONS:

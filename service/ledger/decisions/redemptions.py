@@ -35,7 +35,7 @@ def redeem(
     card = view.card
     if card is None or (intent.by_number and effective_status(card, view.now) == "created"):
         return Rejected(ProblemError(CARD_NOT_FOUND))
-    problem = store_problem(view)
+    problem = store_problem(view, command)
     if problem is not None:
         return Rejected(problem)
     reasons = _reasons(view, card, intent)

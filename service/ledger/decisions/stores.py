@@ -2,15 +2,19 @@
 
 from schemas.problems import Reason
 from service.kernel.problems import ProblemError, because
+from service.ledger.commands import Command
 from service.ledger.reasons import STORE_CLOSED, STORE_UNKNOWN, UNPROCESSABLE
 from service.ledger.state import View
 from service.rules import policies
 from service.rules.policies import Kind
 
 
-def store_problem(view: View) -> ProblemError | None:
-    """A store that isn't one of the merchant's is a contradiction, not a refusal."""
-    if view.store is None:
+def store_problem(view: View, command: Command) -> ProblemError | None:
+    """A store that isn't one of the merchant's is a contradiction, not a refusal.
+
+    Without one it is the merchant's own office.
+    """
+    if command.store_id is not None and view.store is None:
         reason = because(STORE_UNKNOWN, path="$.store_id")
         return ProblemError(UNPROCESSABLE, reasons=[reason])
     return None

@@ -17,7 +17,7 @@ def top_up(
     """Accepted with the new lots, or every reason against it."""
     if view.card is None:
         return Rejected(ProblemError(CARD_NOT_FOUND))
-    problem = store_problem(view)
+    problem = store_problem(view, command)
     if problem is not None:
         return Rejected(problem)
     assert view.template is not None
