@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -16,11 +16,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas.common import Secret
-from service.kernel import database, keks
+from service.kernel import database, dsn, keks
 from service.kernel import key_store as key_stores
 from service.kernel.keks import KekMissingError, Keks
 from service.kernel.key_store import UnsafeStoreError
 from service.kernel.keyring import Keyring, WrongStoreError
+from service.kernel.secret_command import SecretCommandError, secrets_of
 from service.kernel.sql import SQL
 
 
@@ -50,6 +51,9 @@ class Settings(Struct, frozen=True):
     # Where the keys of people are kept, apart from the ledger and its backups: a PostgreSQL
     # database of its own, or `file`, in data_dir, for one host. With database_url it must be said.
     key_store: Secret = ""
+    # A command that fetches secrets from a vault or a key management service, and prints them as
+    # lines of NAME=value; a word of it may be one itself.
+    secrets_command: Secret = ""
     data_dir: str = ".kafang"
     # Where our own PostgreSQL keeps its log for point-in-time restores. Empty: nowhere.
     archive_dir: str = ""
@@ -129,8 +133,9 @@ _NAMES = {"DATABASE_URL": "database_url"} | {
 }
 
 
-_HOST = r"(\[[0-9A-Fa-f:.%]+\]|[^][,:/@?#]*)(:[0-9]+)?"
-_URL = re.compile(rf"postgres(ql)?://([^/?#]*@)?{_HOST}(,{_HOST})*([/?].*)?")
+# What a command may fetch.
+_SECRETS = ("DATABASE_URL", *(f"KAFANG_{name}" for name in (
+    "MIGRATION_URL", "SECRET_KEY", "KEKS", "KEY_STORE")))  # fmt: skip
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
@@ -145,6 +150,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         raise SettingsError(
             f"unknown settings: {', '.join(unknown)}; known are {', '.join(sorted(_NAMES))}"
         )
+    environment = _with_fetched(environment)
     given = {field: environment[name] for name, field in _NAMES.items() if environment.get(name)}
     problems = []
     for name, field in _NAMES.items():
@@ -154,9 +160,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
             except msgspec.ValidationError as error:
                 problems.append(f"{name}: {str(error).split(' - at')[0]}")
         is_url = field.endswith("_url") or (field == "key_store" and given.get(field) != "file")
-        if is_url and field in given and not _URL.fullmatch(given[field]):
-            # What the driver says of one that it can't read quotes the password.
-            problems.append(f"{name}: not a URL as postgresql://user:password@host:port/database")
+        if is_url and field in given:
+            problems += _wrong_with(name, given[field], environment.get("PGSSLMODE", ""))
     if problems:
         raise SettingsError("; ".join(problems))
     settings = msgspec.convert(given, Settings, strict=False)
@@ -165,6 +170,31 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     if 0 < settings.tenant_per_s < 1:
         raise SettingsError("KAFANG_TENANT_PER_S: must be at least 1, or 0 for no limit")
     return settings
+
+
+def _wrong_with(name: str, url: str, sslmode: str) -> Iterator[str]:
+    """What is wrong with where a database is; nothing of it is quoted."""
+    if not dsn.is_url(url):
+        yield f"{name}: not a URL as postgresql://user:password@host:port/database"
+    elif dsn.is_open(url, sslmode):
+        yield (
+            f"{name}: a line to another host says sslmode=verify-full (with sslrootcert), or "
+            "sslmode=disable where nobody else reaches it"
+        )
+
+
+def _with_fetched(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment with what KAFANG_SECRETS_COMMAND fetches. Raises SettingsError."""
+    command = environment.get("KAFANG_SECRETS_COMMAND")
+    if not command:
+        return environment
+    try:
+        fetched = secrets_of(command, _SECRETS)
+    except SecretCommandError as error:
+        raise SettingsError(f"KAFANG_SECRETS_COMMAND: {error}") from None
+    if twice := sorted(name for name in fetched if environment.get(name)):
+        raise SettingsError(f"given, and fetched by KAFANG_SECRETS_COMMAND: {', '.join(twice)}")
+    return {**environment, **fetched}
 
 
 # Read by the embedded PostgreSQL, not by this Struct.

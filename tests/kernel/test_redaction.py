@@ -304,11 +304,11 @@ def test_the_settings_never_tell_a_password() -> None:
         assert "DATABASE_URL: not a URL" in str(caught.value)
         assert "KAFANG_MIGRATION_URL: not a URL" in str(caught.value)
     for url in (
-        "postgresql://u:p%2F@db/k?sslmode=disable", "postgres://u@[::1]:5432,b:5433/k",
+        "postgresql://u:p%2F@db/k?sslmode=disable", "postgres://u@[::1]:5432,b:5433/k?sslmode=verify-full",
         "postgresql:///k?host=/run/pg", "postgresql://u:p@@%2Frun%2Fpg/k",
     ):  # fmt: skip
         assert load({"DATABASE_URL": url}).database_url == url
     shown = redaction.clean("settings", load({"KAFANG_SECRET_KEY": "a" * 64, "DATABASE_URL": url}))
     assert {name for name, value in shown.items() if value == redaction.REDACTED} == {
-        "database_url", "migration_url", "secret_key", "keks", "key_store",
+        "database_url", "migration_url", "secret_key", "keks", "key_store", "secrets_command",
     }  # fmt: skip

@@ -58,7 +58,7 @@ def test_a_secret_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> N
 def test_nothing_is_made_for_a_database_elsewhere(tmp_path: Path, missing: str) -> None:
     """Each host would make another one."""
     given = {
-        "DATABASE_URL": "postgresql://u@db/k", "KAFANG_DATA_DIR": str(tmp_path / "data"),
+        "DATABASE_URL": "postgresql://u@localhost/k", "KAFANG_DATA_DIR": str(tmp_path / "data"),
         "KAFANG_SECRET_KEY": SECRET, "KAFANG_KEKS": SECRET, "KAFANG_KEY_STORE": "file",
     }  # fmt: skip
     assert len(with_kept_secrets(load(given)).key_encryption_keys().by_id) == 1

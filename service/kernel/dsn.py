@@ -1,0 +1,34 @@
+"""Where a PostgreSQL is, as a URL says it, and whether the line to it is protected."""
+
+import re
+from urllib.parse import parse_qsl, unquote
+
+_HOST = r"(\[[0-9A-Fa-f:.%]+\]|[^][,:/@?#]*)(:[0-9]+)?"
+_URL = re.compile(
+    rf"postgres(?:ql)?://(?:[^/?#]*@)?(?P<hosts>{_HOST}(?:,{_HOST})*)(?P<rest>[/?].*)?"
+)
+_NEAR = ("", "localhost", "[::1]")
+SAID = ("verify-full", "disable")
+
+
+def is_url(text: str) -> bool:
+    """Whether it is one. What the driver says of one that it can't read quotes the password."""
+    return _URL.fullmatch(text) is not None
+
+
+def is_open(text: str, sslmode: str = "") -> bool:
+    """Whether a line to another host is neither checked nor said to be plain.
+
+    `sslmode`: where the URL says none. Less than `verify-full` encrypts for whoever answers.
+    """
+    found = _URL.fullmatch(text)
+    if found is None:
+        return False
+    said = dict(parse_qsl((found["rest"] or "").partition("?")[2]))
+    hosts = [re.sub(r":[0-9]+$", "", unquote(host)) for host in found["hosts"].split(",")]
+    hosts = said["host"].split(",") if "host" in said else hosts
+    return not all(map(_is_near, hosts)) and said.get("sslmode", sslmode) not in SAID
+
+
+def _is_near(host: str) -> bool:
+    return host in _NEAR or host.startswith(("/", "127."))
