@@ -34,6 +34,13 @@ class ApiKeyCreate(Struct, forbid_unknown_fields=True, omit_defaults=True):
         Instant | None, Meta(description="Good until then. null: until it is revoked.")
     ] = None
     networks: Networks = None
+    signed: Annotated[
+        bool,
+        Meta(
+            description="true: each request must be signed (`Kafang-Signature`); the answer has "
+            "the `signing_secret`."
+        ),
+    ] = False
 
 
 class ApiKeyRotate(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -53,6 +60,7 @@ class ApiKey(Struct):
     scopes: Annotated[list[str], Meta(description="What it may do.")]
     store_id: str | None
     networks: Networks
+    signed: Annotated[bool, Meta(description="true: each of its requests must be signed.")]
     status: Literal["active", "revoked"]
     expires_at: Annotated[Instant | None, Meta(description="null: it has no end.")]
     rotated_to: Annotated[str | None, Meta(description="The key in its place, if there is one.")]
@@ -73,3 +81,6 @@ class ApiKeyMade(Struct):
 
     key: ApiKey
     token: Annotated[Secret, Meta(description="Send it as `Authorization: Bearer …`.")]
+    signing_secret: Annotated[
+        Secret | None, Meta(description="Sign with it, and never send it; null: nothing is signed.")
+    ]

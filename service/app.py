@@ -48,6 +48,7 @@ from service.kernel.gate import Gate
 from service.kernel.http import BODY_MAX_BYTES
 from service.kernel.passwords import Passwords
 from service.kernel.routes import Route
+from service.kernel.signing import Signatures
 from service.ledger import connections, credentials
 from service.ledger.door import Keys
 from service.ledger.reading import confirm
@@ -162,6 +163,7 @@ async def _parts(settings: Settings, app: Litestar) -> AsyncIterator[None]:
             opened.callback(asyncio.create_task(_sequencer(settings).run()).cancel)
         app.state.update(_state(settings, pool, terms, keys, writer))
         app.state.update({"use": uses.note, "passwords": passwords, "keyring": keyring})
+        app.state.signatures = Signatures(keys.signing, pool)
         _calm_collector()
         yield
 

@@ -78,6 +78,16 @@ create type credential_row_v2 as (
     networks text[]
 );
 
+create type credential_row_v3 as (
+    api_key_id text,
+    secret_hash bytea,
+    scopes text[],
+    store_id text,
+    expires_at timestamp with time zone,
+    networks text[],
+    signed boolean
+);
+
 create type grant_row_v1 as (
     role text,
     stores text[],
@@ -414,6 +424,7 @@ create table api_key (
     created_by text collate "C",
     last_used_at timestamp with time zone,
     rotated_to text collate "C",
+    signed boolean not null default false,
     constraint api_key_pkey PRIMARY KEY (merchant_id, api_key_id),
     constraint api_key_secret UNIQUE (merchant_id, secret_hash),
     constraint api_key_secret_hash_check CHECK ((octet_length(secret_hash) = 32)),
@@ -1132,6 +1143,20 @@ alter table unsequenced force row level security;
 create policy operator_list on unsequenced as permissive for select to owner using (true);
 create policy tenant on unsequenced as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
 grant insert, select on unsequenced to kafang_app;
+
+create table used_nonce (
+    merchant_id text collate "C" not null,
+    nonce_hash bytea not null,
+    used_at timestamp with time zone not null,
+    constraint used_nonce_pkey PRIMARY KEY (merchant_id, nonce_hash),
+    constraint used_nonce_nonce_hash_check CHECK ((octet_length(nonce_hash) = 16)),
+    constraint used_nonce_merchant_id_fkey FOREIGN KEY (merchant_id) REFERENCES merchant(merchant_id)
+);
+CREATE INDEX used_nonce_age ON public.used_nonce USING btree (merchant_id, used_at);
+alter table used_nonce enable row level security;
+alter table used_nonce force row level security;
+create policy tenant on used_nonce as permissive for all to PUBLIC using ((merchant_id = current_setting('kafang.merchant_id'::text, true)));
+grant insert, select, update on used_nonce to kafang_app;
 
 create table user_account (
     merchant_id text collate "C" not null,
@@ -2037,6 +2062,41 @@ begin
 end
 $function$;
 grant execute on routine terms_v4(text,bytea[],text[],text[],integer[]) to kafang_app;
+
+CREATE OR REPLACE FUNCTION public.terms_v5(p_merchant text, p_hashes bytea[], p_stores text[], p_templates text[], p_versions integer[], OUT merchant_id text, OUT mode text, OUT status text, OUT currency text, OUT time_zone text, OUT epoch bigint, OUT test_now timestamp with time zone, OUT clock timestamp with time zone, OUT credentials credential_row_v3[], OUT sessions session_row_v1[], OUT stores store_row_v3[], OUT templates template_row_v1[])
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform set_config('kafang.merchant_id', p_merchant, true);
+  select m.merchant_id, m.mode, m.status, m.currency, m.time_zone, m.epoch, m.test_now, clock_timestamp(),
+    array(select row(k.api_key_id, k.secret_hash,
+            case when s.contract is null then k.scopes
+              else array(select unnest(k.scopes) intersect select unnest(s.contract)) end,
+            k.store_id, k.expires_at, k.networks, k.signed)::credential_row_v3
+          from api_key k
+          left join store s on s.merchant_id = p_merchant and s.store_id = k.store_id
+          where k.merchant_id = p_merchant and k.secret_hash = any (p_hashes) and k.status = 'active'),
+    array(select row(u.session_id, u.user_id, u.secret_hash, u.second_factor, u.expires_at,
+            roles_v1(p_merchant, u.user_id))::session_row_v1
+          from user_session u
+          join user_account a on a.merchant_id = p_merchant and a.user_id = u.user_id and a.status = 'active'
+          where u.merchant_id = p_merchant and u.secret_hash = any (p_hashes) and u.ended_at is null),
+    array(select row(s.store_id, s.legal_entity, s.time_zone, s.day_cutoff, s.status, s.closed_through,
+            policies_v1(p_merchant, s.store_id))::store_row_v3
+          from store s where s.merchant_id = p_merchant and s.store_id = any (p_stores)),
+    array(select row(v.template_id, w.version, v.version, v.rules::text)::template_row_v1
+          from unnest(p_templates, p_versions) w (template_id, version)
+          join template_version v on v.merchant_id = p_merchant and v.template_id = w.template_id
+            and v.version = case when w.version > 0 then w.version else (
+              select max(x.version) from template_version x
+              where x.merchant_id = p_merchant and x.template_id = w.template_id) end)
+    into merchant_id, mode, status, currency, time_zone, epoch, test_now, clock, credentials, sessions, stores,
+      templates
+    from merchant m where m.merchant_id = p_merchant;
+end
+$function$;
+grant execute on routine terms_v5(text,bytea[],text[],text[],integer[]) to kafang_app;
 
 CREATE OR REPLACE FUNCTION public.unsequenced_merchants_v1(p_all boolean, OUT merchants text[], OUT since timestamp with time zone)
  RETURNS record

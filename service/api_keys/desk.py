@@ -80,7 +80,9 @@ async def rotate(call: Call, body: ApiKeyRotate) -> Answer:
         await approvals.require(
             call, tenant, Ask("api_key.create", body, old.id, store_id=old.store_id)
         )
-        again = ApiKeyCreate(old.name, old.scopes, old.store_id, old.expires_at, old.networks)
+        again = ApiKeyCreate(
+            old.name, old.scopes, old.store_id, old.expires_at, old.networks, old.signed
+        )
         made = await _make(call, tenant, again)
         if not await store.shorten(tenant, old.id, body.overlap_s, made.key.id):
             raise ProblemError(KEY_OVER)
@@ -150,12 +152,15 @@ async def _make(call: Call, tenant: Reading, body: ApiKeyCreate) -> ApiKeyMade:
             body.expires_at,
             body.networks,
             call.credential.actor_id,
+            body.signed,
         )
     except asyncpg.ForeignKeyViolationError:
         reason = because(STORE_UNKNOWN, path="$.store_id")
         raise ProblemError(UNPROCESSABLE, reasons=[reason]) from None
     [made] = await store.page(tenant, AFTER_ALL, 1, api_key_id)
-    return ApiKeyMade(made, text)
+    if not made.signed:
+        return ApiKeyMade(made, text, None)
+    return ApiKeyMade(made, text, call.state.signatures.secret_of(merchant.merchant_id, made.id))
 
 
 async def _named(call: Call, tenant: Reading) -> ApiKey:

@@ -42,6 +42,7 @@ async def insert(
     expires_at: datetime | None = None,
     networks: list[str] | None = None,
     created_by: str | None = None,
+    signed: bool = False,
 ) -> None:
     """The key's row."""
     await connection.execute(
@@ -55,6 +56,7 @@ async def insert(
         expires_at,
         networks,
         created_by,
+        signed,
     )
 
 

@@ -32,7 +32,7 @@ class Credential(Struct, frozen=True):
     With a `user_id` it is a session: `scopes` are what that person may do anywhere, and `stores`
     holds for each that isn't meant for the whole merchant the stores it is meant for; `withheld`
     is what they could do had they signed in with a second factor. `networks` is from where an API
-    key may be used; None is anywhere.
+    key may be used; None is anywhere. What is sent with a `signed` one must be signed.
     """
 
     merchant_id: str
@@ -50,6 +50,7 @@ class Credential(Struct, frozen=True):
     withheld: frozenset[str] = frozenset()
     second_factor: bool = False
     networks: tuple[str, ...] | None = None
+    signed: bool = False
 
     @property
     def actor_id(self) -> str:

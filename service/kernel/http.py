@@ -4,8 +4,8 @@ A route is declared with its body, its answers and every error it can give; the 
 serves the request and the contract (`kernel/openapi.py`). Bodies are decoded here, strictly: the
 framework's own conversion is lenient (it takes "5" for 5), which a ledger must not be.
 
-Order of checks: path and method, credential (401), scope (403), media type (415), size (413),
-idempotency key (400), query and body (400, all problems at once), then the operation.
+Order of checks: path and method, credential and its signature (401), scope (403), media type (415),
+size (413), idempotency key (400), query and body (400, all problems at once), then the operation.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.handlers import route as litestar_route
 from litestar.types import ASGIApp, Receive, Scope
 
-from service.kernel import logs, metrics, problems, tracing, validation
+from service.kernel import logs, metrics, problems, signing, tracing, validation
 from service.kernel.address import address_of
 from service.kernel.auth import Credential, closed_to_members, require_network, require_scope
 from service.kernel.errors import Effect, error_reply
@@ -55,10 +55,13 @@ def handler(declared: Route, operation: Operation) -> HTTPRouteHandler:
 
     async def serve(scope: Scope, receive: Receive) -> Reply:
         headers = _headers(scope)
-        call = await _open(declared, scope, headers)
+        call = await _known(declared, scope, headers)
+        sent = await _signed(call, scope, receive) if call.credential.signed else None
+        await _check(declared, scope, headers, call)
         body = None
         if declared.body is not None:
-            body = validation.body(await _body(receive), declared.body)
+            raw = await _body(receive) if sent is None else sent
+            body = validation.body(raw, declared.body)
         scope["state"]["begun"] = True
         return _reply(await operation(call, body), call.request_id)
 
@@ -190,8 +193,8 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
     return headers
 
 
-async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> Call:
-    """Check all but the body, in the order given on top."""
+async def _known(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> Call:
+    """Who calls, and from where they may."""
     state = scope["litestar_app"].state
     request_id = request_id_of(scope)
     known = cast(Mapping[str, Any], scope).get(KNOWN)
@@ -211,6 +214,23 @@ async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> C
         _address(scope),
     )
     require_network(credential, call.address)
+    return call
+
+
+async def _signed(call: Call, scope: Scope, receive: Receive) -> bytes:
+    """The body of a request whose key signs what it sends; nothing else is looked at before."""
+    told = cast(Mapping[str, Any], scope)
+    query = told["query_string"]
+    target = told["raw_path"] + (b"?" + query if query else b"")
+    given = [value for name, value in told["headers"] if name == signing.HEADER]
+    signature = b"\n".join(given) if given else None
+    sent = signing.Sent(told["method"], target, await _body(receive), signature)
+    await call.state.signatures.require(call.credential, sent)
+    return sent.body
+
+
+async def _check(declared: Route, scope: Scope, headers: dict[bytes, bytes], call: Call) -> None:
+    """All but the body, in the order given on top."""
     await _require_allowed(declared, call)
     if declared.body is not None:
         _require_json(headers)
@@ -218,7 +238,6 @@ async def _open(declared: Route, scope: Scope, headers: dict[bytes, bytes]) -> C
     if declared.idempotent:
         call.idempotency_key = _idempotency_key(headers)
     call.query = _query(declared, scope["query_string"])
-    return call
 
 
 def _address(scope: Scope) -> str | None:

@@ -85,7 +85,8 @@ BEARER: dict[str, Any] = {
     "type": "http",
     "scheme": "bearer",
     "description": "An API key (kfk_test_… or kfk_live_…), which names its merchant by itself. "
-    "Each operation names the scope it needs.",
+    "Each operation names the scope it needs. Requests of a key that was made `signed` carry "
+    "`Kafang-Signature` besides (quick start for people, 9).",
 }
 MEMBER: dict[str, Any] = {
     "type": "http",

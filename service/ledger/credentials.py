@@ -122,6 +122,7 @@ def _for_member(claims: tokens.MemberClaims, issuer: Credential) -> Credential:
         scopes=frozenset(),
         store_id=None,
         networks=None,
+        signed=False,
         expires_at=min(claims.expires_at, issuer.expires_at or claims.expires_at),
         member_id=claims.member_id,
         token_generation=claims.generation,

@@ -36,6 +36,7 @@ class Keys(Struct, frozen=True):
     email: bytes
     totp: bytes
     device: bytes
+    signing: bytes
 
     @classmethod
     def of(cls, secret: bytes) -> "Keys":

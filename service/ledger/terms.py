@@ -149,7 +149,15 @@ async def _read(
     *columns, credential_rows, session_rows, store_rows, template_rows = row
     merchant = Merchant(*columns)
     tenant = Tenant(merchant, stores=dict.fromkeys(stores), templates=dict.fromkeys(templates))
-    for api_key_id, secret_hash, scopes, store_id, expires_at, networks in credential_rows:
+    for (
+        api_key_id,
+        secret_hash,
+        scopes,
+        store_id,
+        expires_at,
+        networks,
+        is_signed,
+    ) in credential_rows:
         tenant.credentials[secret_hash] = Credential(
             merchant_id,
             api_key_id,
@@ -159,6 +167,7 @@ async def _read(
             expires_at,
             merchant.epoch,
             networks=None if networks is None else tuple(networks),
+            signed=is_signed,
         )
     for session in session_rows:
         found = _session(merchant, *session)

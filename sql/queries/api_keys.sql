@@ -3,8 +3,9 @@
 -- name: insert
 -- A new key, by the hash of its text.
 insert into api_key
-  (merchant_id, api_key_id, name, secret_hash, scopes, store_id, expires_at, networks, created_by, created_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp());
+  (merchant_id, api_key_id, name, secret_hash, scopes, store_id, expires_at, networks, created_by, signed,
+  created_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp());
 
 -- name: refresh
 -- Other scopes: $3 for a till's key, $4 for one of the merchant's own. What people made stays as they made it.
@@ -20,7 +21,7 @@ returning api_key_id;
 
 -- name: page
 -- Keys older than one, newest first, or that one.
-select api_key_id as id, name, scopes, store_id, networks, status, expires_at, rotated_to, last_used_at,
+select api_key_id as id, name, scopes, store_id, networks, signed, status, expires_at, rotated_to, last_used_at,
   created_at, created_by
 from api_key where merchant_id = $1 and api_key_id < $2 and ($3::text is null or api_key_id = $3)
 order by api_key_id desc limit $4;

@@ -10,8 +10,8 @@ select merchant_id, mode, status, currency, time_zone, epoch, test_now, clock_ti
 from merchant where merchant_id = $1;
 
 -- name: terms
--- The tenant with what is configured for it, in one round trip and one snapshot; see terms_v4.
-select * from terms_v4($1, $2, $3, $4, $5);
+-- The tenant with what is configured for it, in one round trip and one snapshot; see terms_v5.
+select * from terms_v5($1, $2, $3, $4, $5);
 
 -- name: token_generation
 -- Under which generation a member's tokens are good now; nothing when there is no such member.

@@ -91,7 +91,7 @@ FULL: dict[str, dict[str, Any]] = {
     },
     "create_api_key": {
         "name": "Till 12", "scopes": ["cards:read"], "store_id": STORE,
-        "expires_at": "2031-03-01T02:00:00Z", "networks": ["203.0.113.0/24"],
+        "expires_at": "2031-03-01T02:00:00Z", "networks": ["203.0.113.0/24"], "signed": True,
     },
     "rotate_api_key": {"overlap_s": 60},
     "approve": {"digest": "9f" * 32, "note": "bill seen"},

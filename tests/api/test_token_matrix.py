@@ -13,8 +13,10 @@ import pytest
 from msgspec import Struct
 
 from service.api_keys import operations as api_keys
+from service.api_keys import store as rows
 from service.kernel import database, tokens
 from service.kernel.embedded import Server as Postgres
+from service.kernel.ids import new_id
 from service.kernel.routes import Route
 from service.ledger.door import Keys
 from tests.api import shop
@@ -189,6 +191,7 @@ async def _world(server: Server, postgres: Postgres, client_of: ClientOf) -> Asy
             of_issuer = await shop.token(issuer, mine)
         for each in made:
             assert await api_keys.revoke(pool, tenant.merchant_id, each.api_key_id)
+    unsigned = await key_that_signs(pool, tenant.merchant_id)
     await pool.close()
     shown = {
         "pos": tenant.pos_keys[0], "other store's pos": tenant.pos_keys[1],
@@ -198,7 +201,7 @@ async def _world(server: Server, postgres: Postgres, client_of: ClientOf) -> Asy
         "expired": signed(token, key, expires_at=datetime.now(UTC) - timedelta(milliseconds=1)),
         "forged": changed(token, len(token) - 30), "signed out": ended,
         "issuer revoked": of_issuer, "of another secret": signed(token, key, b"k" * 32),
-        "spliced": of_theirs[:35] + token[35:],
+        "spliced": of_theirs[:35] + token[35:], "unsigned": unsigned,
     }  # fmt: skip
     ids = {
         "card_id": card.card_id, "template_id": tenant.template_id, "redemption_id": sale,
@@ -214,6 +217,15 @@ async def _world(server: Server, postgres: Postgres, client_of: ClientOf) -> Asy
         yield World(ids, shown, line)
     for merchant in (tenant, other):
         await require_whole(postgres, merchant.merchant_id)
+
+
+async def key_that_signs(pool: database.Pool, merchant_id: str) -> str:
+    """One that may do everything, of which nothing is signed here."""
+    text, api_key_id = tokens.new_token(merchant_id, "test"), new_id("key")
+    row = (api_key_id, "ERP", tokens.hash_of(text), list(api_keys.MERCHANT_SCOPES), None)
+    async with database.tenant(pool, merchant_id) as connection:
+        await rows.insert(connection, merchant_id, *row, signed=True)
+    return text
 
 
 async def ask(world: World, route: Route, kind: str, **ids: str) -> Response:
@@ -260,6 +272,15 @@ async def test_whatever_is_worthless_is_answered_alike(world: World, route: Rout
     if wanted == 401:
         assert len({shop.without_request_id(answer) for answer in answers.values()}) == 1
         assert len({tuple(sorted(answer.headers)) for answer in answers.values()}) == 1
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=[route.operation_id for route in ROUTES])
+async def test_a_key_that_signs_is_no_use_alone(world: World, route: Route) -> None:
+    """Negative control: read as any other key, it is answered as the merchant's own."""
+    answer = await ask(world, route, "unsigned")
+    wanted = OPEN.get(route.operation_id, 401)
+    assert answer.status == wanted
+    assert wanted != 401 or shop.reasons(answer) == ["signature_missing"]
 
 
 OWN = [route for route in ROUTES if " 200  404  404" in TABLE[route.operation_id]]

@@ -29,6 +29,7 @@ INVENTED = (
     (ID, r"\1_…"),
     (re.compile(r"\b(T2|order|user)-\d{19}\b"), r"\1-1772345700123456789"),
     (re.compile(r"\bkf([mst])_test_[0-9a-v]+"), r"kf\1_test_…"),
+    (re.compile(r"\bkfh_[0-9a-v]{52}\b"), "kfh_…"),
     (re.compile(r"\b138\*{4}\d{4}\b"), "138****8000"),
     (re.compile(r"\b8800\d{12}\b"), EXAMPLE_NUMBER),
     (re.compile(r"\b8800 \*{4} \*{4} \d{4}\b"), "8800 **** **** 1237"),

@@ -1,6 +1,7 @@
 """What provokes the refusals about areas, stores and API keys, with a merchant to have them."""
 
 import os
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from service.api_keys import desk
 from service.areas import operations as areas
 from service.areas import rules as tree
 from service.kernel.permissions import SELF
+from service.kernel.signing import Sent, Signatures, signed
 from service.stores import operations as stores
 from tests.ledger.people_refusals import ABSENT, asked, on
 from tests.ledger.rules.kit import Shop
@@ -148,7 +150,32 @@ def misplaced(area_id: str | None, parent_id: str | None) -> How:
     return how
 
 
+def signed_with(signature: bytes | None, times: int = 1) -> How:
+    """A request with this signature; of one that is right, `{}` stands for it."""
+
+    async def how(merchant: Shop) -> Any:
+        signatures, credential = Signatures(b"k" * 32, merchant.pool), call(merchant).credential
+        sent, at, nonce = Sent("GET", b"/", b"", signature), b"%d" % time.time(), os.urandom(8)
+        secret = signatures.secret_of(credential.merchant_id, credential.actor_id)
+        digits = nonce.hex().encode()
+        right = signed(secret, sent, at, digits).encode()
+        if signature == b"{}":
+            sent = sent._replace(signature=b"t=" + at + b",n=" + digits + b",v1=" + right)
+        for _ in range(times):
+            await signatures.require(credential, sent)
+
+    return how
+
+
+STALE, FORGED = (b"t=%d,n=" % at + b"a" * 16 + b",v1=" + b"0" * 64 for at in (1, time.time()))
+G = "service.kernel.signing"
 CASES: list[tuple[str, str, How]] = [
+    (f"{G}.Signatures.require", "unauthenticated signature_missing", signed_with(None)),
+    (f"{G}.Signatures.require", "unauthenticated signature_malformed", signed_with(b"t=1")),
+    (f"{G}.Signatures.require", "unauthenticated signature_stale", signed_with(STALE)),
+    (f"{G}.Signatures.require", "unauthenticated nonce_used", signed_with(b"{}", times=2)),
+    (f"{G}.Signatures.require", "unauthenticated signature_wrong", signed_with(FORGED)),
+    (f"{G}._refused", "unauthenticated signature_wrong", signed_with(FORGED)),
     (f"{A}.rules.why_not", "area_unknown", misplaced(None, "are_9")),
     (f"{A}.rules.why_not", "area_in_itself", misplaced("are_1", "are_2")),
     (f"{A}.rules.why_not", "area_too_deep", misplaced("are_4", "are_3")),

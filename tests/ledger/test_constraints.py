@@ -118,7 +118,9 @@ select merchant_id, 'ses_1', 'usr_1', sha256('1'), true, now(), now(), now() fro
 insert into user_ticket (merchant_id, secret_hash, user_id, kind, created_at)
 select merchant_id, sha256('1'), 'usr_1', 'reset', now() from merchant;
 insert into sign_in_guard (merchant_id, subject, failures, failed_at, blocked_until)
-select merchant_id, sha256('1'), 1, now(), now() from merchant
+select merchant_id, sha256('1'), 1, now(), now() from merchant;
+insert into used_nonce (merchant_id, nonce_hash, used_at)
+select merchant_id, substr(sha256('1'), 1, 16), now() from merchant
 """
 RULES_OF_PLACES = """
 insert into policy (merchant_id, node_id, area_id, version, rules, made_by, made_at)

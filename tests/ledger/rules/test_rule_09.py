@@ -128,7 +128,7 @@ async def _blocks(watcher: Any, holder: Any) -> bool:
     return bool(await watcher.fetchval(query, holder.get_server_pid()))
 
 
-@pytest.mark.parametrize("function", ["read_v1", "terms_v4", "post_v2"])
+@pytest.mark.parametrize("function", ["read_v1", "terms_v5", "post_v2"])
 @both(SET_FOR_THE_SESSION)
 async def test_rule_09_the_tenant_ends_with_the_transaction(
     database: embedded.Server, twin: kit.Swaps | None, function: str
