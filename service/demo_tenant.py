@@ -95,7 +95,7 @@ def read(data_dir: str) -> DemoTenant | None:
 
 def serving(settings: Settings) -> str:
     """Where it serves, in one line."""
-    base = f"http://{settings.host}:{settings.port}"
+    base = settings.base_url
     return f"Kafang serves {base}   (documentation: {base}/docs)"
 
 
@@ -111,7 +111,7 @@ def welcome(settings: Settings) -> str:
         _keep(folder / "demo_pos_key", pos_key)
         _keep(folder / "demo_merchant_key", merchant_key)
         _keep(file, msgspec.json.encode(demo).decode("utf-8"))
-    base = f"http://{settings.host}:{settings.port}"
+    base = settings.base_url
     till_key = folder / "demo_pos_key"
     return "\n".join(
         (

@@ -107,6 +107,8 @@ def run(_: argparse.Namespace, settings: Settings) -> None:
     """Serve until Ctrl-C or SIGTERM; leave no process behind."""
     logs.configure(settings.log_level)
     tracing.check()
+    settings.certificate()
+    settings.breaches()
     asyncio.run(_require_free_port(settings))
     settings = with_kept_secrets(settings)
     with (

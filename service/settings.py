@@ -18,11 +18,13 @@ from msgspec import Meta, Struct
 from schemas.common import Secret
 from service.kernel import database, dsn, keks
 from service.kernel import key_store as key_stores
+from service.kernel.breaches import Breaches
 from service.kernel.keks import KekMissingError, Keks
 from service.kernel.key_store import UnsafeStoreError
 from service.kernel.keyring import Keyring, WrongStoreError
 from service.kernel.secret_command import SecretCommandError, secrets_of
 from service.kernel.sql import SQL
+from service.kernel.tls import Certificate
 
 
 class SettingsError(ValueError):
@@ -57,6 +59,10 @@ class Settings(Struct, frozen=True):
     data_dir: str = ".kafang"
     # Where our own PostgreSQL keeps its log for point-in-time restores. Empty: nowhere.
     archive_dir: str = ""
+    # PEM files; TLS is spoken, and nothing else, where they are given. Without them it ends at a
+    # proxy.
+    tls_certificate: str = ""
+    tls_key: str = ""
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535)] = 8321
     workers: Annotated[int, Meta(ge=1, le=64)] = 2
@@ -85,6 +91,9 @@ class Settings(Struct, frozen=True):
     session_s: Annotated[float, Meta(ge=300, le=604_800)] = 43_200.0
     # Whether people are invited at addresses of companies only, not at those of free mail services.
     company_mail_only: bool = False
+    # A file of passwords known from breaches, which nobody may choose: their SHA-1 in order, as
+    # Have I Been Pwned's downloader writes it. Empty: the common ones are refused alone.
+    breaches_file: str = ""
     # How many proxies of yours are in front: so many addresses at the end of X-Forwarded-For are
     # theirs to tell. 0: the header is not believed.
     trusted_proxies: Annotated[int, Meta(ge=0, le=8)] = 0
@@ -99,6 +108,32 @@ class Settings(Struct, frozen=True):
     demo: bool = False
     # Development only: serve on a database that could lose an acknowledged commit.
     allow_unsafe_durability: bool = False
+
+    @property
+    def base_url(self) -> str:
+        """Where it serves."""
+        scheme = "https" if self.tls_certificate else "http"
+        return f"{scheme}://{self.host}:{self.port}"
+
+    def certificate(self) -> Certificate | None:
+        """What TLS is spoken with; None: it isn't. Raises SettingsError."""
+        if not self.tls_certificate and not self.tls_key:
+            return None
+        if not self.tls_certificate or not self.tls_key:
+            raise SettingsError("KAFANG_TLS_CERTIFICATE and KAFANG_TLS_KEY: give both of them")
+        try:
+            return Certificate(self.tls_certificate, self.tls_key)
+        except OSError as error:
+            raise SettingsError(f"KAFANG_TLS_CERTIFICATE, KAFANG_TLS_KEY: {error}") from None
+
+    def breaches(self) -> Breaches | None:
+        """The passwords known from breaches; None: there is no file. Raises SettingsError."""
+        if not self.breaches_file:
+            return None
+        try:
+            return Breaches(self.breaches_file)
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"KAFANG_BREACHES_FILE: {error}") from None
 
     def anchors(self) -> Path:
         """The folder of the anchors."""

@@ -139,7 +139,8 @@ async def _serve(start: Start) -> None:
     async with app.lifespan():
         guests = [route.path for route in declared() if route.for_guests]
         served = gated(directly(app), app, health.PATHS, guests)
-        async with listening(served, settings.host, settings.port, start.connections_max):
+        where = settings.host, settings.port, start.connections_max, settings.certificate()
+        async with listening(served, *where):
             for number in STOPS:
                 loop.add_signal_handler(number, stopped.set)
             if start.greeted.acquire(block=False):  # for good

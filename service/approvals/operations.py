@@ -63,6 +63,7 @@ APPROVAL_REFUSED = define(
     409,
     "You can't decide this",
     "Nothing has changed. See reasons.",
+    is_told=True,
 )
 AUTHORITY_MOVED = define(
     "authority_moved",

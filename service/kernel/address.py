@@ -39,6 +39,12 @@ def is_inside(address: str | None, networks: Iterable[str]) -> bool:
     return found is not None and any(found in _network(text) for text in networks)
 
 
+def is_near(host: str) -> bool:
+    """Whether a host, as a URL names it, is the one this runs on; without a name it is."""
+    found = _parsed(host.strip("[]"))
+    return host in ("", "localhost") or (found is not None and found.is_loopback)
+
+
 def is_network(text: str) -> bool:
     """Whether a text is a network or a single address."""
     try:

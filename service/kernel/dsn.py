@@ -3,11 +3,12 @@
 import re
 from urllib.parse import parse_qsl, unquote
 
+from service.kernel.address import is_near
+
 _HOST = r"(\[[0-9A-Fa-f:.%]+\]|[^][,:/@?#]*)(:[0-9]+)?"
 _URL = re.compile(
     rf"postgres(?:ql)?://(?:[^/?#]*@)?(?P<hosts>{_HOST}(?:,{_HOST})*)(?P<rest>[/?].*)?"
 )
-_NEAR = ("", "localhost", "[::1]")
 SAID = ("verify-full", "disable")
 
 
@@ -27,8 +28,5 @@ def is_open(text: str, sslmode: str = "") -> bool:
     said = dict(parse_qsl((found["rest"] or "").partition("?")[2]))
     hosts = [re.sub(r":[0-9]+$", "", unquote(host)) for host in found["hosts"].split(",")]
     hosts = said["host"].split(",") if "host" in said else hosts
-    return not all(map(_is_near, hosts)) and said.get("sslmode", sslmode) not in SAID
-
-
-def _is_near(host: str) -> bool:
-    return host in _NEAR or host.startswith(("/", "127."))
+    near = all(host.startswith("/") or is_near(host) for host in hosts)
+    return not near and said.get("sslmode", sslmode) not in SAID

@@ -37,9 +37,6 @@ DEVICE_MAX = 200
 # came, by perf_counter; the credential it showed, if this worker knew it.
 DUE, ARRIVED, KNOWN = "kafang.due", "kafang.arrived", "kafang.known"
 
-# Of whom a line is written, for whoever looks after the system.
-REFUSED = frozenset({401, 403, 429})
-
 Operation = Callable[[Call, Any], Awaitable[Answer]]
 GuestOperation = Callable[[Guest, Any], Awaitable[Answer]]
 OpenOperation = Callable[[Any], Awaitable[Answer]]
@@ -116,7 +113,7 @@ def _mounted(declared: Route, serve: Serve) -> HTTPRouteHandler:
         except Exception as error:
             late = _too_late(declared, scope) if limit.expired() else error
             reply = error_reply(late, scope, _effect(declared))
-            if reply.status in REFUSED and isinstance(late, ProblemError):
+            if isinstance(late, ProblemError) and late.code.is_told:
                 _tell_refused(declared, scope, late)
         with suppress(Exception):  # what is done is answered, also when it can't be logged
             _record(declared, scope, reply.status, waited + perf_counter() - started)
@@ -138,7 +135,7 @@ def _tell_refused(declared: Route, scope: Scope, problem: ProblemError) -> None:
     """A line for whoever looks after the system."""
     with suppress(Exception):  # what is refused is refused, also when it can't be logged
         logs.log_refused(
-            problem.code.code,
+            problem.code,
             [reason.code for reason in problem.reasons],
             declared.operation_id,
             request_id_of(scope),

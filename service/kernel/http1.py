@@ -207,7 +207,8 @@ class Connection(asyncio.Protocol):
         if has_all:
             self.close()
         elif self.transport is not None and not self.transport.is_closing():
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # over TLS it can't be said
+                self.transport.write_eof()
             self.resume()
 
     def _read(self) -> None:
@@ -338,7 +339,7 @@ class Connection(asyncio.Protocol):
                 "asgi": {"version": "3.0", "spec_version": "2.4"},
                 "http_version": version,
                 "method": method.decode("ascii"),
-                "scheme": "http",
+                "scheme": self.listener.scheme,
                 "path": path,
                 "raw_path": target.path,
                 "query_string": target.query or b"",

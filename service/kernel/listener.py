@@ -12,6 +12,7 @@ from litestar.types import ASGIApp
 from service.kernel import logs
 from service.kernel.exchange import Exchange
 from service.kernel.http1 import Connection
+from service.kernel.tls import Certificate
 
 BACKLOG = 2048
 LOOK_EVERY_S = 1.0
@@ -24,8 +25,12 @@ STOP_S = 8.0
 class Listener:
     """The connections of one worker, no more than `connections_max`."""
 
-    def __init__(self, app: ASGIApp, connections_max: int) -> None:
+    def __init__(
+        self, app: ASGIApp, connections_max: int, certificate: Certificate | None = None
+    ) -> None:
         self.app = app
+        self.certificate = certificate
+        self.scheme = "https" if certificate else "http"
         self.stopping = False
         self.time = asyncio.get_running_loop().time
         self.date = formatdate(usegmt=True).encode()
@@ -58,9 +63,11 @@ class Listener:
         task.add_done_callback(self._tasks.discard)
 
     async def look(self) -> None:
-        """For ever: close what didn't keep its time."""
+        """For ever: close what didn't keep its time, and see whether the certificate is another."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
+            if self.certificate is not None:
+                self.certificate.look()
             self.date = formatdate(usegmt=True).encode()
             now = self.time()
             for connection in list(self.connections):
@@ -93,15 +100,20 @@ def _worth(connection: Connection) -> tuple[bool, float]:
 
 @asynccontextmanager
 async def listening(
-    app: ASGIApp, host: str, port: int, connections_max: int
+    app: ASGIApp,
+    host: str,
+    port: int,
+    connections_max: int,
+    certificate: Certificate | None = None,
 ) -> AsyncIterator[Listener]:
     """Serve on this port, which other processes may share; at the end what is under way is done."""
     loop = asyncio.get_running_loop()
-    listener = Listener(app, connections_max)
+    listener = Listener(app, connections_max, certificate)
     server = await loop.create_server(
         lambda: Connection(listener),
         sock=_socket(host, port),
         backlog=BACKLOG,
+        ssl=certificate.context if certificate else None,
     )
     looking = loop.create_task(listener.look())
     try:

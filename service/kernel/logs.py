@@ -20,12 +20,14 @@ from structlog.types import EventDict, Processor, WrappedLogger
 
 from service.kernel import redaction
 from service.kernel.auth import Credential
+from service.kernel.problems import UNREADABLE, Code
 
 SLOW_S = 1.0
 # When everything is slow, each line about it makes it slower.
 SLOW_LINES_PER_S = 10
-# Who tries to get in without being let in could fill a disk.
-REFUSED_LINES_PER_S = 20
+# Who tries to get in without being let in could fill a disk. What can't be read has lines of its
+# own: a client at fault hides nobody else.
+REFUSED_LINES_PER_S, UNREADABLE_LINES_PER_S = 20, 5
 
 
 class Ration:
@@ -55,7 +57,7 @@ class Ration:
 
 _access = False
 _slow = Ration(SLOW_LINES_PER_S)
-_refused = Ration(REFUSED_LINES_PER_S)
+_refused, _unreadable = Ration(REFUSED_LINES_PER_S), Ration(UNREADABLE_LINES_PER_S)
 log: structlog.stdlib.BoundLogger = structlog.get_logger("kafang")
 
 
@@ -123,7 +125,7 @@ def log_request(
 
 
 def log_refused(
-    code: str,
+    code: Code,
     reasons: Sequence[str],
     route: str,
     request_id: str,
@@ -132,12 +134,13 @@ def log_refused(
     **known: str | None,
 ) -> None:
     """One line for somebody who wasn't let do something: who, from where, and why not."""
-    if not _refused.allows():
+    ration = _unreadable if code.status in UNREADABLE else _refused
+    if not ration.allows():
         return
-    left_out = _refused.left_out()
+    left_out = ration.left_out()
     log.warning(
         "refused",
-        code=code,
+        code=code.code,
         reasons=list(reasons),
         route=route,
         request_id=request_id,

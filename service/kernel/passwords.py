@@ -19,6 +19,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from service.kernel.breaches import Breaches
 from service.kernel.problems import OVERLOADED, ProblemError
 
 T = TypeVar("T")
@@ -31,7 +32,8 @@ _NOBODYS = _hasher.hash(os.urandom(16).hex())
 class Passwords:
     """What a worker hashes with."""
 
-    def __init__(self, waiting_max: int = WAITING_MAX) -> None:
+    def __init__(self, waiting_max: int = WAITING_MAX, breaches: Breaches | None = None) -> None:
+        self._breaches = breaches
         self._thread = ThreadPoolExecutor(1, "passwords", initializer=_give_way)
         self._waiting_max = waiting_max
         self._under_way = 0
@@ -48,6 +50,10 @@ class Passwords:
         """Whether it is the password; without a hash never, after the same time. Raises 503."""
         right = await self.run(lambda: _verified(password_hash or _NOBODYS, password))
         return right and password_hash is not None
+
+    def is_breached(self, password: str) -> bool:
+        """Whether others know it; False where no file says so. It reads a disk: use `run`."""
+        return self._breaches is not None and self._breaches.has(password)
 
     def require_room(self) -> None:
         """Raise 503 when too many wait."""

@@ -12,16 +12,24 @@ from msgspec import Struct
 from schemas.problems import Outcome, Problem, Reason, Retry
 
 MEDIA_TYPE = "application/problem+json"
+# What can't be meant as it was sent, and who isn't let in or not so often.
+UNREADABLE = frozenset({400, 413, 415})
+TOLD_OF = UNREADABLE | {401, 403, 429}
 
 
 class Code(Struct, frozen=True):
-    """A stable error code: HTTP status, title, how to mend it, whether sending again helps."""
+    """A stable error code: HTTP status, title, how to mend it, whether sending again helps.
+
+    `is_told`: a line is written of it, for whoever looks after the system: somebody may have tried
+    to get around something.
+    """
 
     code: str
     status: int
     title: str
     mend: str
     retry: Retry
+    is_told: bool = False
 
 
 class ReasonCode(Struct, frozen=True):
@@ -35,11 +43,13 @@ CODES: dict[str, Code] = {}
 REASONS: dict[str, ReasonCode] = {}
 
 
-def define(code: str, status: int, title: str, mend: str, retry: Retry = "no") -> Code:
+def define(
+    code: str, status: int, title: str, mend: str, retry: Retry = "no", *, is_told: bool = False
+) -> Code:
     """Register a code; a second definition of one code is a mistake and fails at import."""
     if code in CODES:
         raise ValueError(f"error code {code} is defined twice")
-    CODES[code] = Code(code, status, title, mend, retry)
+    CODES[code] = Code(code, status, title, mend, retry, is_told or status in TOLD_OF)
     return CODES[code]
 
 

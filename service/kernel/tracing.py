@@ -13,10 +13,14 @@ import os
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from service.kernel.address import is_near
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 PROTOCOL = "http/protobuf"
+INSECURE = "OTEL_EXPORTER_OTLP_INSECURE"
 SAMPLER, SAMPLER_ARG = "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"
 WHOLE_NUMBERS = ("OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE")
 # One request in a hundred, and every one whose caller traces it.
@@ -94,7 +98,13 @@ def check(environment: Mapping[str, str] = os.environ) -> None:
         return
     name = next(name for name in ENDPOINTS if environment.get(name))
     if not environment[name].startswith(("http://", "https://")):
-        raise TracingError(f"{name}: not a URL as http://collector:4318")
+        raise TracingError(f"{name}: not a URL as https://collector:4318")
+    url, may_be_plain = urlsplit(environment[name]), environment.get(INSECURE, "").strip().lower()
+    if url.scheme == "http" and not is_near(url.hostname or "") and may_be_plain != "true":
+        raise TracingError(
+            f"{name}: a line to another host is https, or {INSECURE}=true where nobody else "
+            "reaches it"
+        )
     for name in PROTOCOLS:
         if environment.get(name, PROTOCOL) not in ("", PROTOCOL):
             raise TracingError(f"{name}: only {PROTOCOL} is spoken")

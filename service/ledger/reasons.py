@@ -11,6 +11,7 @@ CARD_NOT_FOUND = define(
     "There is no such card",
     "Check the number with the customer. A card that isn't activated yet is answered the same way.",
     "new_key",
+    is_told=True,
 )
 OPERATION_REFUSED = define(
     "operation_refused",
@@ -55,6 +56,7 @@ KEY_REUSED = define(
     "This request did nothing; the first one with this key may have. To learn its outcome send it "
     "again as it was. A new request needs a new key.",
     "new_key",
+    is_told=True,
 )
 KEY_REVERSED = define(
     "reversed_before_arrival",

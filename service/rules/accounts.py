@@ -35,6 +35,9 @@ PASSWORD_GUESSABLE = define_reason(
     "password_guessable",
     "Many people would think of it. Take several words that don't belong together.",
 )
+PASSWORD_BREACHED = define_reason(
+    "password_breached", "It was stolen somewhere, and is tried everywhere since. Take another."
+)
 MAIL_IS_PERSONAL = define_reason(
     "mail_is_personal", "Use the address at the company: this one belongs to a person."
 )
@@ -62,11 +65,15 @@ def email_index(key: bytes, merchant_id: str, address: str) -> bytes:
 
 
 def why_weak(
-    password: str, known: Iterable[str] = (), path: str = "$.password"
+    password: str,
+    known: Iterable[str] = (),
+    path: str = "$.password",
+    *,
+    is_breached: bool = False,
 ) -> Iterator[Reason]:
     """What is wrong with a password; `known` is what anybody knows of its owner.
 
-    `path`: where it is in the body.
+    `path`: where it is in the body. `is_breached`: it is in somebody's list.
 
     What was asked for (S1-08) are four kinds of characters, which alone let `Passw0rd!1` through.
     """
@@ -79,6 +86,8 @@ def why_weak(
     score = zxcvbn(password[:LOOKED_AT], words)["score"]
     if score < SCORE_MIN or _holds_one_of(password, words):
         yield because(PASSWORD_GUESSABLE, path=path)
+    if is_breached:
+        yield because(PASSWORD_BREACHED, path=path)
 
 
 def _holds_one_of(password: str, words: Iterable[str]) -> bool:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from schemas.audit import Actor
+from schemas.problems import Reason
 from schemas.sessions import (
     PasswordConfirm,
     RecoveryCodes,
@@ -69,6 +70,7 @@ SECOND_FACTOR_REFUSED = define(
     409,
     "This can't be done with the second factor now",
     "Nothing has changed. See reasons.",
+    is_told=True,
 )
 PASSWORD_WRONG = define_reason("password_wrong", "This isn't your password.")
 TOTP_SET_UP = define_reason(
@@ -214,8 +216,12 @@ async def require_strong(
     passwords: Passwords, password: str, known: Iterable[str], path: str = "$.password"
 ) -> None:
     """Raise 422 with all that is wrong with a password that somebody chose."""
-    reasons = await passwords.run(lambda: list(accounts.why_weak(password, known, path)))
-    if reasons:
+
+    def look() -> list[Reason]:
+        is_breached = passwords.is_breached(password)
+        return list(accounts.why_weak(password, known, path, is_breached=is_breached))
+
+    if reasons := await passwords.run(look):
         raise ProblemError(UNPROCESSABLE, reasons=reasons)
 
 

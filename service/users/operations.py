@@ -63,6 +63,7 @@ TICKET_REFUSED = define(
     409,
     "This invitation or reset is good no more",
     "It is good once, and not for long. Ask whoever gave it to you for another one.",
+    is_told=True,
 )
 BEYOND_REACH = define(
     "beyond_reach",

@@ -65,6 +65,34 @@ async def test_a_credential_that_isnt_good_is_told_of(staff: Staff, server: Serv
     assert "merchant_id" not in refused
 
 
+async def test_what_may_be_a_try_is_told_of(staff: Staff, server: Server, office: Client) -> None:
+    guessed = line_of(server, await office.post("/v1/cards/lookup", {"card_number": "0" * 16}))
+    assert (guessed["code"], guessed["reasons"]) == ("card_not_found", [])
+    made = {"template_id": staff.tenant.template_id}
+    key = shop.new_key()
+    assert (await office.post("/v1/cards", made, key)).status == 201
+    other = line_of(server, await office.post("/v1/cards", {**made, "activate": True}, key))
+    assert other["code"] == "idempotency_key_reused"
+    shown = {"token": "kft_test_" + "0" * 32, "password": "Seven*Lamps over 3 roofs"}
+    used = line_of(server, await office.post("/v1/tickets/redeem", shown))
+    assert used["code"] == "ticket_refused"
+
+
+async def test_what_cant_be_read_is_told_of_and_hides_nobody(server: Server, pos: Client) -> None:
+    """It has lines of its own. Negative control: of one ration thirty bad bodies leave nothing."""
+    body = {"card_number": ["4815162342"], "colour": "blue"}
+    answers = [await pos.post("/v1/cards/lookup", body) for _ in range(30)]
+    found = line_of(server, answers[0])
+    assert (found["code"], found["reasons"]) == (
+        "invalid_request",
+        [reason["code"] for reason in answers[0].json()["reasons"]],
+    )
+    assert line_of(server, await pos.get("/v1/events"))["code"] == "forbidden"
+    text = server.log.read_text("utf-8", "replace")
+    assert "4815162342" not in text
+    assert "blue" not in text
+
+
 async def test_what_else_is_refused_is_not(server: Server, pos: Client) -> None:
     answer = await pos.get("/v1/cards/crd_" + "0" * 26)
     assert answer.status == 404

@@ -10,6 +10,7 @@ from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
 from service.kernel.listener import Listener, listening
+from service.kernel.tls import Certificate
 from tests.harness.server import free_port
 
 HOST = "127.0.0.1"
@@ -151,10 +152,12 @@ class Served(Struct):
 
 
 @asynccontextmanager
-async def served(connections_max: int = 100) -> AsyncIterator[Served]:
+async def served(
+    connections_max: int = 100, certificate: Certificate | None = None
+) -> AsyncIterator[Served]:
     """The toy on a port of its own."""
     toy, port = Toy(), free_port()
-    async with listening(toy, HOST, port, connections_max) as listener:
+    async with listening(toy, HOST, port, connections_max, certificate) as listener:
         site = Served(toy, listener, port, [])
         try:
             yield site

@@ -21,6 +21,7 @@ FAR = "postgresql://kafang:hush@db.internal:5432/kafang"
         ("postgresql://u@127.0.0.1/kafang?host=10.0.0.7", True),
         ("postgresql://u@[2001:db8::1]:5432/kafang", True),
         ("postgresql://u@localhost.evil.example/kafang", True),
+        ("postgresql://u@127.0.0.1.evil.example/kafang", True),
         ("postgresql://u@10.0.0.7?sslmode=disable", False),
         ("postgresql://u@127.0.0.1:5433/kafang", False),
         ("postgresql://u@localhost/kafang", False),

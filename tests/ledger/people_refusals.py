@@ -2,6 +2,8 @@
 
 import os
 from datetime import UTC, datetime
+from hashlib import sha1
+from tempfile import NamedTemporaryFile
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,7 @@ from schemas.sessions import PasswordConfirm, SignIn, TotpConfirm
 from schemas.users import TicketRedeem, UserInvite, UserReset, UserVersion
 from service.kernel import database, sealing, tokens
 from service.kernel.auth import require_network, scope_missing
+from service.kernel.breaches import Breaches
 from service.kernel.ids import new_id
 from service.kernel.passwords import Passwords
 from service.kernel.permissions import SELF
@@ -166,7 +169,14 @@ async def redeem_nothing(merchant: Shop) -> Any:
 
 async def choose_badly(merchant: Shop) -> Any:
     """Everything that can be wrong with a password."""
-    return await sessions.require_strong(PASSWORDS, "1234", [])
+    with NamedTemporaryFile("w") as file:
+        file.write(f"{sha1(b'1234', usedforsecurity=False).hexdigest().upper()}:9\r\n")
+        file.flush()
+        passwords = Passwords(breaches=Breaches(file.name))
+    try:
+        return await sessions.require_strong(passwords, "1234", [])
+    finally:
+        passwords.close()
 
 
 def signing(password: str, code: str | None = None, *, totp: bool = False) -> How:
@@ -311,9 +321,11 @@ CASES: list[tuple[str, str, How]] = [
     ("service.ledger.batch.Batch.authorize", "store_not_allowed", at_another_store),
     ("service.ledger.credentials.Uses._note_session", "unauthenticated", idle),
     ("service.rules.accounts.why_weak",
-     "contradiction password_too_short password_too_plain password_guessable", choose_badly),
+     "contradiction password_too_short password_too_plain password_guessable password_breached",
+     choose_badly),
     (f"{P}.require_strong",
-     "contradiction password_too_short password_too_plain password_guessable", choose_badly),
+     "contradiction password_too_short password_too_plain password_guessable password_breached",
+     choose_badly),
     (f"{P}._require_oneself", "contradiction password_wrong",
      on(sessions.begin_totp, PasswordConfirm(WRONG))),
     (f"{P}.begin_totp", "second_factor_refused totp_set_up", begun_twice),

@@ -64,3 +64,6 @@ def test_the_unit_starts_the_command_with_settings_that_exist() -> None:
     name = unit["Service"]["Environment"].partition("=")[0]
     assert name in SETTINGS
     assert unit["Service"]["KillMode"] == "mixed"
+    # It connects to nothing, and loads from nowhere, that isn't named. ASVS V13.2.4, V13.2.5.
+    allowed = unit["Service"]["IPAddressDeny"], unit["Service"]["IPAddressAllow"]
+    assert allowed == ("any", "localhost")
